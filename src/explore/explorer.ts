@@ -1,0 +1,346 @@
+import { ModelError } from '../system/errors.js';
+import type { Choice, System, SystemActor } from '../system/system.js';
+import { Cascade, type StepResult } from './cascade.js';
+import { Coverage } from './coverage.js';
+import { changes, charged, checked, LeafTable } from './leaves.js';
+import { LocalTables } from './local.js';
+import { Packing } from './packing.js';
+import { Batch, batchSize, noParent, StateStore } from './store.js';
+import { DecisionTrees } from './trees.js';
+import { type Violation, Watch } from './watch.js';
+
+export type { Violation } from './watch.js';
+
+export interface ExploreLimits {
+  maxStates?: number;
+  maxSeconds?: number;
+  /** Bytes, all tables of the search included. */
+  maxMemory?: number;
+}
+
+export interface ExploreOptions extends ExploreLimits {
+  /** Asked at each property's first violation, with the names violated so far: true ends the search. Default: at the first. */
+  stop?: (violated: ReadonlySet<string>) => boolean;
+}
+
+export interface PropertyResult {
+  name: string;
+  kind: 'bug' | 'invariant' | 'deadlock';
+  description: string;
+  violation: Violation | null;
+  /** How often it was put to the test: distinct states of what it reads for an invariant (premise met), BUG states checked for a bug, states for deadlock. */
+  evaluations: number;
+}
+
+/** What a search found, and what it did to find it. */
+export interface Exploration {
+  system: System;
+  /** True if every reachable state was seen. */
+  exhausted: boolean;
+  /** The limit that was hit, in words; null when none was. */
+  limit: string | null;
+  properties: PropertyResult[];
+  states: number;
+  transitions: number;
+  /** The last breadth-first level; the initial state is level 0. */
+  depth: number;
+  seconds: number;
+  bytesPerState: number;
+  /** How often XState computed a transition. */
+  calls: number;
+  localStates: { actor: string; states: number }[];
+  treeNodes: number;
+  treeLeaves: number;
+  unreached: string[];
+  ignoredMessages: string[];
+}
+
+/** An actor that has choices, and which of them each of its local states enables. */
+interface Decider {
+  actor: number;
+  choices: number[];
+  menus: (readonly number[])[];
+}
+
+/** States expanded between two looks at the limits. */
+const sliceStates = 4096;
+/** Exhaustive breadth-first search over a system's global states. */
+export class Explorer {
+  readonly tables: LocalTables;
+  private readonly coverage: Coverage;
+  private readonly cascade: Cascade;
+  private readonly trees: DecisionTrees;
+  private readonly leaves: LeafTable;
+  private readonly store: StateStore;
+  private readonly watch: Watch;
+  private readonly batch: Batch;
+  /** By which leaf each state of the batch came about. */
+  private readonly batchLeaves = new Int32Array(batchSize);
+  private readonly choiceMessages: number[];
+  private readonly roots: Int32Array;
+  private readonly fair: Uint8Array;
+  private readonly deciders: Decider[];
+
+  private head = 0;
+  private levelEnd = 1;
+  private level = 0;
+  private transitions = 0;
+  private seconds = 0;
+  private limit: string | null = null;
+
+  constructor(
+    readonly system: System,
+    private readonly options: ExploreOptions = {},
+  ) {
+    const { choices, actors } = system;
+    if (choices.length > 0xffff) throw new ModelError(`system '${system.id}' has ${choices.length} choices; at most 65535 can be told apart`);
+    this.coverage = new Coverage(system);
+    this.tables = new LocalTables(system, this.coverage);
+    this.cascade = new Cascade(system, this.tables);
+    const packing = Packing.for(actors.map(() => 4));
+    this.trees = new DecisionTrees(packing);
+    this.leaves = new LeafTable(packing);
+    this.store = new StateStore(packing, choices.length);
+    this.batch = new Batch(packing.words);
+    this.choiceMessages = choices.map((choice) => this.tables.message(choice.event));
+    this.roots = Int32Array.from(choices.map((choice) => this.trees.node(choice.actor.index)));
+    this.fair = Uint8Array.from(choices.map((choice) => (choice.fair ? 1 : 0)));
+    this.deciders = actors.flatMap(({ index }) => {
+      const own = choices.filter((choice) => choice.actor.index === index).map((choice) => choice.index);
+      return own.length > 0 ? [{ actor: index, choices: own, menus: [] }] : [];
+    });
+    this.watch = new Watch(system, this.tables, this.trees, this.store, (state) => this.scheduleTo(state), options.stop ?? (() => true));
+    this.begin();
+  }
+
+  get states(): number {
+    return this.store.count;
+  }
+
+  get depth(): number {
+    return this.level;
+  }
+
+  get transitionCount(): number {
+    return this.transitions;
+  }
+
+  /** The exploration is over: everything seen, a limit hit, or stopped at a violation. */
+  get finished(): boolean {
+    return this.watch.stopped || this.limit !== null || this.head >= this.store.count;
+  }
+
+  /** Ends the search as if a limit was hit. */
+  interrupt(reason: string): void {
+    if (!this.finished) this.limit = reason;
+  }
+
+  /** Expands some thousand states. */
+  slice(): void {
+    const started = performance.now();
+    const end = Math.min(this.head + sliceStates, this.store.count);
+    while (this.head < end && !this.finished && this.store.count < this.maxStates) {
+      if (this.head === this.levelEnd) {
+        this.level++;
+        this.levelEnd = this.store.count;
+      }
+      // A batch is of one level, so that what is found is found in the order of levels.
+      this.expandUntil(Math.min(end, this.levelEnd));
+    }
+    this.seconds += (performance.now() - started) / 1000;
+    this.checkLimits();
+  }
+
+  result(): Exploration {
+    const { system, store, coverage, watch } = this;
+    const exhausted = !watch.stopped && this.limit === null && this.head >= store.count;
+    return {
+      system,
+      exhausted,
+      limit: this.limit,
+      properties: system.properties.map((property, index) => ({
+        name: property.name,
+        kind: property.kind,
+        description: property.description,
+        violation: watch.violations[index] ?? null,
+        evaluations: property.kind === 'deadlock' ? this.head : property.kind === 'bug' ? this.transitions : (watch.evaluations[index] as number),
+      })),
+      states: store.count,
+      transitions: this.transitions,
+      depth: this.level,
+      seconds: this.seconds,
+      bytesPerState: this.bytes / store.count,
+      calls: this.tables.calls,
+      localStates: system.actors.map((actor, index) => ({ actor: actor.address, states: (this.tables.states[index] as unknown[]).length })),
+      treeNodes: this.trees.nodes,
+      treeLeaves: this.leaves.count,
+      unreached: coverage.unreached(),
+      ignoredMessages: coverage.ignoredMessages(),
+    };
+  }
+
+  /** The choice numbers that lead from the initial state to state `index`, on a shortest way. */
+  scheduleTo(index: number): number[] {
+    const { parents, choices } = this.store;
+    const schedule: number[] = [];
+    for (let at = index; parents[at] !== noParent; at = parents[at] as number) schedule.push(choices[at] as number);
+    return schedule.reverse();
+  }
+
+  private get maxStates(): number {
+    return this.options.maxStates ?? Number.POSITIVE_INFINITY;
+  }
+
+  private get bytes(): number {
+    return this.store.bytes + this.trees.bytes + this.leaves.bytes;
+  }
+
+  private begin(): void {
+    const start = this.cascade.start();
+    const ids = this.system.actors.map((_, actor) => start.writes.get(actor) as number);
+    this.widen(ids.entries());
+    for (const [actor, id] of ids.entries()) this.store.packing.write(this.batch.words, 0, actor, id);
+    this.enter(noParent, 0);
+    this.store.addAll(this.batch);
+    this.watch.reportBugs(this.watch.charges(start.bugs), () => []);
+    this.watch.checkAll(0);
+  }
+
+  /** Expands states up to `end`, of one level, as long as the search goes on. */
+  private expandUntil(end: number): void {
+    const { batch, watch } = this;
+    const room = batchSize - this.system.choices.length;
+    while (this.head < end && !watch.stopped && this.store.count < this.maxStates) {
+      if (batch.count >= room) this.flush();
+      this.expand(this.head++);
+    }
+    this.flush();
+  }
+
+  private expand(state: number): void {
+    const { store, trees, leaves, batch, batchLeaves, deciders, roots, fair } = this;
+    let progress = false;
+    for (let d = 0; d < deciders.length; d++) {
+      const decider = deciders[d] as Decider;
+      const id = store.packing.read(store.words, state * store.width, decider.actor);
+      const menu = decider.menus[id] ?? this.menu(state, decider, id);
+      this.transitions += menu.length;
+      for (let i = 0; i < menu.length; i++) {
+        const choice = menu[i] as number;
+        let found = trees.findFrom(roots[choice] as number, id, store.words, state * store.width);
+        if (found === 0) found = this.grow(state, choice);
+        const leaf = ~found;
+        const kind = leaves.kind[leaf] as number;
+        if (kind & charged) this.watch.reportBugs(leaves.at(leaf).bugs, () => [...this.scheduleTo(state), choice]);
+        if (kind & changes) {
+          progress ||= fair[choice] === 1;
+          if (batch.count === batchSize) this.flush();
+          batchLeaves[batch.count] = leaf;
+          leaves.apply(leaf, store.words, state * store.width, batch.words, batch.count * store.width);
+          this.enter(state, choice);
+        }
+      }
+    }
+    if (!progress) this.watch.checkDeadlock(state);
+  }
+
+  /** The choices that an actor has in one of its local states. */
+  private menu(state: number, { actor, choices, menus }: Decider, id: number): readonly number[] {
+    const owner = this.system.actors[actor] as SystemActor;
+    const enabled = (choice: number): boolean =>
+      this.tables.choice(owner, id, this.choiceMessages[choice] as number, this.system.choices[choice]?.delayed ?? false) !== null;
+    const menu = this.located(state, () => choices.filter(enabled));
+    menus[id] = menu;
+    return menu;
+  }
+
+  /** The state that was written at the end of the batch joins it. */
+  private enter(parent: number, choice: number): void {
+    const { batch, store } = this;
+    const index = batch.count++;
+    batch.hashes[index] = store.hash(batch.words, index * store.width);
+    batch.parents[index] = parent;
+    batch.choices[index] = choice;
+  }
+
+  /** Adds the batch to the visited table and looks at what is new. */
+  private flush(): void {
+    const { batch, store, leaves, batchLeaves } = this;
+    const first = store.count;
+    const added = store.addAll(batch);
+    for (let i = 0; i < added; i++) {
+      const leaf = batchLeaves[batch.fresh[i] as number] as number;
+      if ((leaves.kind[leaf] as number) & checked) this.watch.check(leaves.at(leaf).checks, first + i);
+    }
+  }
+
+  /** Computes a step that no tree knows yet, and returns its leaf as a branch value. */
+  private grow(state: number, choice: number): number {
+    const { store } = this;
+    const idOf = (actor: number): number => store.packing.read(store.words, state * store.width, actor);
+    const result = this.located(state, () =>
+      this.cascade.step(this.system.choices[choice] as Choice, this.choiceMessages[choice] as number, idOf),
+    ) as StepResult;
+    this.widen(result.writes);
+    const leaf = this.leaves.add({ writes: result.writes, bugs: this.watch.charges(result.bugs), checks: this.watch.checksFor(result.reads, result.writes) });
+    this.trees.insert(this.roots[choice] as number, result.reads, leaf);
+    return ~leaf;
+  }
+
+  /** Adds to a model's error how many steps lead to it. */
+  private located<T>(state: number, run: () => T): T {
+    try {
+      return run();
+    } catch (error) {
+      const { length } = this.scheduleTo(state);
+      if (error instanceof ModelError) error.message = `${error.message} [after ${length} ${length === 1 ? 'step' : 'steps'}]`;
+      throw error;
+    }
+  }
+
+  /** Makes room for local state numbers that their fields cannot hold. */
+  private widen(ids: Iterable<[number, number]>): void {
+    if (this.store.packing.holds(ids)) return;
+    const packing = Packing.for(this.tables.states.map(({ length }) => length));
+    // What waits is packed as before.
+    this.flush();
+    this.store.repack(packing);
+    this.trees.repack(packing);
+    this.leaves.repack(packing);
+    this.batch.words = new Int32Array(batchSize * packing.words);
+  }
+
+  private checkLimits(): void {
+    const { maxSeconds = Number.POSITIVE_INFINITY, maxMemory = Number.POSITIVE_INFINITY } = this.options;
+    if (this.finished) return;
+    if (this.store.count >= this.maxStates) this.limit = `${this.maxStates} states`;
+    else if (this.seconds >= maxSeconds) this.limit = `${maxSeconds} seconds`;
+    else if (this.bytes >= maxMemory) this.limit = `${maxMemory} bytes of memory`;
+  }
+}
+
+/** Explores to the end, or to a limit. */
+export function explore(system: System, options: ExploreOptions = {}): Exploration {
+  const explorer = new Explorer(system, options);
+  while (!explorer.finished) explorer.slice();
+  return explorer.result();
+}
+
+/** The same, giving way to the event loop now and then; `signal` interrupts it, `progress` is told how far it is. */
+export async function exploreAsync(
+  system: System,
+  options: ExploreOptions & { signal?: AbortSignal; progress?: (explorer: Explorer) => void } = {},
+): Promise<Exploration> {
+  const explorer = new Explorer(system, options);
+  let told = performance.now();
+  while (!explorer.finished) {
+    explorer.slice();
+    if (options.signal?.aborted) explorer.interrupt('interrupted');
+    if (performance.now() - told > 50) {
+      options.progress?.(explorer);
+      await new Promise((resolve) => setImmediate(resolve));
+      told = performance.now();
+    }
+  }
+  return explorer.result();
+}

@@ -1,0 +1,63 @@
+import type { Address } from '../system/message.js';
+
+/** An eventuality under fairness has its place here (`kind: 'eventuality'`); it needs a search for fair cycles. */
+export type PropertyKind = 'bug' | 'invariant' | 'deadlock';
+
+/**
+ * No actor enters a state tagged `BUG` (the model's BUG_ON or WARN_ON). A BUG state that also carries names of
+ * properties as tags violates those; one that names none violates the system's property `BUG`.
+ */
+export interface Bug {
+  kind: 'bug';
+  name: string;
+  description: string;
+}
+
+/** A predicate on the snapshots of the actors it names. It may read nothing else. */
+// biome-ignore lint/suspicious/noExplicitAny: the snapshots' types are the author's; the engine only passes them on
+export interface Invariant<S = any> {
+  kind: 'invariant';
+  name: string;
+  description: string;
+  actors: readonly Address[];
+  /** The premise: states that do not meet it do not put the invariant to the test. */
+  when?: (snapshots: S) => boolean;
+  holds: (snapshots: S) => boolean;
+}
+
+/** Every path can go on or is where it may rest (a state tagged `rest`, or done). */
+export interface DeadlockFreedom {
+  kind: 'deadlock';
+  name: string;
+  description: string;
+}
+
+export type Property = Bug | Invariant | DeadlockFreedom;
+
+/**
+ * An invariant. `S` maps the addresses it reads to their snapshots' types:
+ * `invariant<{ mm: SnapshotFrom<typeof addressSpace> }>('I2', 'no pte ...', { actors: ['mm'], holds: ({ mm }) => ... })`.
+ */
+export function invariant<S extends object>(
+  name: string,
+  description: string,
+  spec: { actors: readonly (keyof S & Address)[]; when?: (snapshots: S) => boolean; holds: (snapshots: S) => boolean },
+): Invariant<S> {
+  return { kind: 'invariant', name, description, ...spec };
+}
+
+/** Names a group of BUG states: those whose tags contain `name`. */
+export const bug = (name: string, description: string): Bug => ({ kind: 'bug', name, description });
+
+/** Deadlock freedom under another name than `deadlock`. */
+export const deadlockFree = (name: string, description = 'every path can go on, or is where it may rest'): DeadlockFreedom => ({
+  kind: 'deadlock',
+  name,
+  description,
+});
+
+/** The properties that a BUG state with these tags violates: all that it names, or `BUG` if it names none. */
+export function violatedBy(properties: readonly Property[], tags: readonly string[]): string[] {
+  const named = properties.flatMap(({ name }) => (name !== 'BUG' && tags.includes(name) ? [name] : []));
+  return named.length > 0 ? named : ['BUG'];
+}
