@@ -1,0 +1,59 @@
+import { fromTransition } from 'xstate';
+import type { FlushRequest } from '../machines/memory/address-space.js';
+import { type Address, post, type Signed } from '../src/system/message.js';
+
+interface Context {
+  cpus: readonly Address[];
+  /** IPIs sent and not yet latched by their target. */
+  inFlight: readonly { to: Address; request: FlushRequest; initiator: Address }[];
+  /** Per initiator, the targets that have not acknowledged yet. */
+  unacknowledged: Readonly<Record<Address, number>>;
+}
+
+type Event =
+  | { type: 'deliver'; to: Address }
+  | Signed<{ type: 'ipi.send'; to: Address[]; request: FlushRequest }>
+  | Signed<{ type: 'ipi.ack'; initiator: Address }>
+  | Signed<{ type: 'tlbi'; request: FlushRequest }>;
+
+/**
+ * What connects the CPUs. Flush IPIs are on their way until the choice `deliver` latches the first one for a CPU in its
+ * pending set; when all targets have acknowledged, the initiator is told `ipi.done`. A broadcast invalidation (`tlbi`:
+ * arm64 TLBI+DSB, x86 INVLPGB+TLBSYNC) drops the entries of every CPU at once and waits for no software.
+ */
+export const interconnect = fromTransition(
+  (context: Context, event: Event, scope): Context => {
+    switch (event.type) {
+      case 'ipi.send': {
+        if (event.to.length === 0) {
+          post(scope, event.from, { type: 'ipi.done' });
+          return context;
+        }
+        return {
+          ...context,
+          inFlight: [...context.inFlight, ...event.to.map((to) => ({ to, request: event.request, initiator: event.from }))],
+          unacknowledged: { ...context.unacknowledged, [event.from]: event.to.length },
+        };
+      }
+      case 'deliver': {
+        const ipi = context.inFlight.find(({ to }) => to === event.to);
+        if (!ipi) return context;
+        post(scope, ipi.to, { type: 'ipi', request: ipi.request, initiator: ipi.initiator } as { type: string });
+        return { ...context, inFlight: context.inFlight.filter((other) => other !== ipi) };
+      }
+      case 'ipi.ack': {
+        const left = (context.unacknowledged[event.initiator] ?? 0) - 1;
+        const { [event.initiator]: _, ...others } = context.unacknowledged;
+        if (left > 0) return { ...context, unacknowledged: { ...others, [event.initiator]: left } };
+        post(scope, event.initiator, { type: 'ipi.done' });
+        return { ...context, unacknowledged: others };
+      }
+      case 'tlbi': {
+        for (const cpu of context.cpus) post(scope, cpu, { type: 'tlb.invalidate', request: event.request } as { type: string });
+        post(scope, event.from, { type: 'ipi.done' });
+        return context;
+      }
+    }
+  },
+  ({ input }: { input: { cpus: Address[] } }): Context => ({ cpus: input.cpus, inFlight: [], unacknowledged: {} }),
+);

@@ -1,0 +1,43 @@
+import { enqueueActions, setup } from 'xstate';
+import type { Address, Signed } from '../../src/system/message.js';
+import { speaker } from '../../src/system/message.js';
+
+/** How a thread reaches the pagemap of a page: its entry in pgmap_array, and the thread's own paths to get and put a reference. */
+export interface PagemapUse {
+  pgmap: Address;
+  tryget: Address;
+  put: Address;
+}
+
+interface Context {
+  /** The pages that it describes. */
+  pages: Address[];
+}
+
+type Event = Signed<{ type: 'xa_load' } | { type: 'xa_erase' } | { type: 'remove_pages' }>;
+
+const { tell, reply } = speaker<Context, Event>();
+
+/**
+ * A dev_pagemap and its entry in pgmap_array (mm/memremap.c): found by pfn until it is erased. Its percpu_ref is an actor
+ * of its own. Domain table: G7c, U6, U7. It stands for any object that is found in an xarray under RCU (row C7).
+ */
+export const devPagemap = setup({
+  types: { context: {} as Context, events: {} as Event, input: {} as { pages: Address[] } },
+  actions: {
+    replyFound: reply({ type: 'xa', result: 'found' }),
+    replyNone: reply({ type: 'xa', result: 'none' }),
+    removePages: enqueueActions(({ enqueue, context }) => {
+      for (const page of context.pages) enqueue(tell(page, { type: 'page.remove' }));
+    }),
+  },
+}).createMachine({
+  id: 'dev_pagemap',
+  context: ({ input }) => input,
+  initial: 'registered',
+  on: { remove_pages: { actions: 'removePages', description: 'remove_pfn_range_from_zone, arch_remove_memory: struct pages and memory go' } },
+  states: {
+    registered: { description: 'In the xarray: a pfn finds it', on: { xa_load: { actions: 'replyFound' }, xa_erase: 'erased' } },
+    erased: { description: 'No longer found; a lookup that began earlier may still use it until RCU is over', on: { xa_load: { actions: 'replyNone' } } },
+  },
+});

@@ -1,0 +1,70 @@
+import { assign, setup } from 'xstate';
+import { type Address, received, speaker } from '../../src/system/message.js';
+import type { Return } from '../call.js';
+import { pageAt } from '../memory/address-space.js';
+
+interface Context {
+  gup: Address;
+  putPage: Address;
+  /** The buffer. */
+  vpns: number[];
+  /** FOLL_PIN instead of FOLL_GET. */
+  pin: boolean;
+  /** Called between pinning and DMA, as by a process that unbinds its own device (row A13); null: nothing. */
+  meanwhile: Address | null;
+  /** Pages pinned for it. */
+  pages: number[];
+}
+
+type Event = { type: 'step' } | Return<{ pages?: number[] }>;
+
+const { tell } = speaker<Context, Event>();
+
+/**
+ * A thread that reads with O_DIRECT into a user buffer: pins it, lets the disk write into it, unpins it. Whoever holds
+ * pins is recognised by its `pages` (invariants I2, I12).
+ */
+export const directIo = setup({
+  types: {
+    context: {} as Context,
+    events: {} as Event,
+    input: {} as { gup: Address; putPage: Address; vpns: number[]; pin: boolean; meanwhile?: Address },
+  },
+  guards: {
+    hasPages: ({ context }) => context.pages.length > 0,
+    doesMore: ({ context }) => context.meanwhile !== null,
+    gotPages: ({ event }) => (received(event, 'return').pages ?? []).length > 0,
+  },
+  actions: {
+    callGup: tell(
+      ({ context }) => context.gup,
+      ({ context }) => ({ type: 'call', vpns: context.vpns }),
+    ),
+    notePages: assign({ pages: ({ event }) => received(event, 'return').pages ?? [] }),
+    callMeanwhile: tell(({ context }) => context.meanwhile as Address, { type: 'call' }),
+    write: tell(({ context }) => pageAt(context.pages[0] as number), { type: 'memory.access', write: true }),
+    callPut: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: context.pages[0], pinned: context.pin }),
+    ),
+    // From the call on the pin is put_page's to give back.
+    dropFirst: assign({ pages: ({ context }) => context.pages.slice(1) }),
+  },
+}).createMachine({
+  id: 'direct_io',
+  context: ({ input }) => ({ ...input, meanwhile: input.meanwhile ?? null, pages: [] }),
+  initial: 'pin_user_pages_fast',
+  states: {
+    pin_user_pages_fast: {
+      description: 'Pins the buffer',
+      entry: 'callGup',
+      on: { return: [{ guard: 'gotPages', target: 'pinned', actions: 'notePages' }, { target: 'done' }] },
+    },
+    pinned: { description: 'Holds pins of the buffer', always: [{ guard: 'doesMore', target: 'meanwhile' }, { target: 'dma' }] },
+    meanwhile: { description: 'Does something else while it holds the pins', entry: 'callMeanwhile', on: { return: { target: 'dma' } } },
+    dma: { description: 'The disk writes into the first page', on: { step: { target: 'unpin', actions: 'write' } } },
+    unpin: { description: 'Page by page', always: [{ guard: 'hasPages', target: 'unpin_user_page' }, { target: 'done' }] },
+    unpin_user_page: { description: 'Gives the pin back', entry: ['callPut', 'dropFirst'], on: { return: { target: 'unpin' } } },
+    done: { tags: ['rest'], description: 'The system call has returned' },
+  },
+});

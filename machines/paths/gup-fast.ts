@@ -1,0 +1,317 @@
+import { assign, setup } from 'xstate';
+import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
+import type { Call, Return } from '../call.js';
+import type { PagemapUse } from '../devices/dev-pagemap.js';
+import { type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+
+interface Input {
+  cpu: Address;
+  mm: Address;
+  /** Pagemaps by pfn. */
+  pagemaps: Record<string, PagemapUse>;
+  /** Paths of its own thread. */
+  putPage: Address;
+  slow: Address;
+  /** FOLL_PIN instead of FOLL_GET. */
+  pin: boolean;
+}
+
+interface Context extends Input {
+  caller: Address;
+  vpns: number[];
+  pte: Pte;
+  /** Pages gathered, in the order of vpns (pages[nr]). */
+  pages: number[];
+  /** The pagemap that it holds a reference of, from page to page; null: none. */
+  held: PagemapUse | null;
+  head: number;
+  seq: number;
+}
+
+type Event =
+  | { type: 'step' }
+  | Call<{ vpns: number[] }>
+  | Return<{ ok?: boolean; pages?: number[] }>
+  | Signed<PteReply>
+  | Signed<{ type: 'pmd'; kind: 'table' | 'none' } | { type: 'seqcount'; value: number } | { type: 'xa'; result: 'found' | 'none' }>
+  | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>;
+
+const { tell } = speaker<Context, Event>();
+
+const none: Pte = { kind: 'none' };
+const idle = { caller: '', vpns: [] as number[], pte: none, pages: [] as number[], held: null as PagemapUse | null, head: -1, seq: 0 };
+const vpnOf = ({ context }: { context: Context }): number => context.vpns[context.pages.length] as number;
+const pfnOf = (context: Context): number => (context.pte.kind === 'present' ? context.pte.pfn : -1);
+const pagemapOf = (context: Context): PagemapUse => context.pagemaps[pfnOf(context)] as PagemapUse;
+const present = (pte: Pte): pte is Extract<Pte, { kind: 'present' }> => pte.kind === 'present';
+
+/**
+ * get_user_pages_fast and pin_user_pages_fast on base pages (mm/gup.c, 5.10 to 6.17), G1 to G15: interrupts off, one load
+ * of each pte, (devmap: a reference of the pagemap first,) try to take a reference of the page, read the pte again. What
+ * it does not get it leaves to the slow path. Returns `{ pages }`.
+ */
+export const gupFast = setup({
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
+  guards: {
+    pins: ({ context }) => context.pin,
+    isOdd: ({ event }) => received(event, 'seqcount').value % 2 === 1,
+    forked: ({ context, event }) => received(event, 'seqcount').value !== context.seq,
+    tableNone: ({ event }) => received(event, 'pmd').kind === 'none',
+    /** G6: not there, or the access is not allowed. */
+    notAccessible: ({ event }) => {
+      const { pte } = received(event, 'pte');
+      return !present(pte) || !pte.write;
+    },
+    /** Safeguard (G7): a devmap pte needs a live reference of the pagemap before its struct page is touched. */
+    needsPagemap: ({ event }) => {
+      const { pte } = received(event, 'pte');
+      return present(pte) && pte.devmap;
+    },
+    /** G7e: core mm holds no reference for such a pfn. */
+    isSpecial: ({ event }) => {
+      const { pte } = received(event, 'pte');
+      return present(pte) && pte.special && !pte.devmap;
+    },
+    /** G7b: one reference for a run of pages. */
+    hasThisPagemap: ({ context }) => context.held?.pgmap === pagemapOf(context).pgmap,
+    hasPagemap: ({ context }) => context.held !== null,
+    found: ({ event }) => received(event, 'xa').result === 'found',
+    ok: ({ event }) => received(event, 'return').ok === true,
+    /** Safeguard (G12): the pagemap is held until the page itself is. */
+    holdsPagemapUntilGrab: () => true,
+    /** Safeguard (G7d): pages gathered under a dying pagemap are put, not only forgotten. */
+    undoPutsPages: () => true,
+    isFollGet: ({ context }) => !context.pin,
+    hasGathered: ({ context }) => context.pages.length > 0,
+    sameHead: ({ context, event }) => received(event, 'page.head').head === context.head,
+    /** Safeguard (G9): the pte is read again after the reference was taken. */
+    rechecksAfterGrab: () => true,
+    /** Row A4: the second look comes before the reference is taken. */
+    checksBeforeGrab: () => false,
+    unchanged: ({ context, event }) => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+    morePages: ({ context }) => context.pages.length + 1 < context.vpns.length,
+    isDone: ({ context }) => context.pages.length === context.vpns.length,
+  },
+  actions: {
+    remember: assign(({ event }) => {
+      const { from, vpns } = received(event, 'call');
+      return { caller: from, vpns };
+    }),
+    setHasPinned: tell(({ context }) => context.mm, { type: 'has_pinned.set' }),
+    readSeq: tell(({ context }) => context.mm, { type: 'seqcount.read' }),
+    noteSeq: assign({ seq: ({ event }) => received(event, 'seqcount').value }),
+    irqsOff: tell(({ context }) => context.cpu, { type: 'irq.save' }),
+    irqsOn: tell(({ context }) => context.cpu, { type: 'irq.restore' }),
+    readPmd: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pmd.read', vpn: vpnOf({ context }) }),
+    ),
+    readPte: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pte.read', vpn: vpnOf({ context }) }),
+    ),
+    notePte: assign({ pte: ({ event }) => received(event, 'pte').pte }),
+    lookUpPagemap: tell(({ context }) => pagemapOf(context).pgmap, { type: 'xa_load' }),
+    callTryget: tell(({ context }) => pagemapOf(context).tryget, { type: 'call' }),
+    callPut: tell(({ context }) => (context.held as PagemapUse).put, { type: 'call' }),
+    notePagemap: assign({ held: ({ context }) => pagemapOf(context) }),
+    forgetPagemap: assign({ held: null }),
+    readHead: tell(({ context }) => pageAt(pfnOf(context)), { type: 'page.head' }),
+    noteHead: assign({ head: ({ event }) => received(event, 'page.head').head }),
+    tryGet: tell(({ context }) => pageAt(context.head), { type: 'folio.try_get' }),
+    pin: tell(({ context }) => pageAt(context.head), { type: 'folio.pin' }),
+    putCurrent: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: context.head, pinned: context.pin }),
+    ),
+    putUnpinned: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: context.head, pinned: false }),
+    ),
+    putLast: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: context.pages.at(-1), pinned: context.pin }),
+    ),
+    dropLast: assign({ pages: ({ context }) => context.pages.slice(0, -1) }),
+    dropAll: assign({ pages: [] }),
+    record: assign({ pages: ({ context }) => [...context.pages, pfnOf(context)] }),
+    callSlow: tell(
+      ({ context }) => context.slow,
+      ({ context }) => ({ type: 'call', vpns: context.vpns.slice(context.pages.length) }),
+    ),
+    addSlow: assign({ pages: ({ context, event }) => [...context.pages, ...(received(event, 'return').pages ?? [])] }),
+    return: tell(
+      ({ context }) => context.caller,
+      ({ context }) => ({ type: 'return', pages: context.pages }),
+    ),
+    forget: assign(idle),
+  },
+}).createMachine({
+  id: 'gup_fast',
+  context: ({ input }) => ({ ...input, ...idle }),
+  initial: 'idle',
+  states: {
+    idle: {
+      tags: ['rest'],
+      description: 'Not called',
+      on: {
+        call: [
+          { guard: 'pins', target: 'mm_set_has_pinned_flag', actions: 'remember' },
+          { target: 'local_irq_save', actions: 'remember' },
+        ],
+      },
+    },
+    mm_set_has_pinned_flag: {
+      description: 'G1: tells fork that the mm has pinned pages',
+      on: { step: { target: 'read_seqcount_begin', actions: 'setHasPinned' } },
+    },
+    read_seqcount_begin: {
+      description: 'G2: samples write_protect_seq; odd: a fork is copying, go slow',
+      on: {
+        step: { actions: 'readSeq' },
+        seqcount: [
+          { guard: 'isOdd', target: 'gup_slow' },
+          { target: 'local_irq_save', actions: 'noteSeq' },
+        ],
+      },
+    },
+    local_irq_save: {
+      description: 'G3: from here IPIs wait, and a grace period that begins later cannot end',
+      on: { step: { target: 'pmdp_get_lockless', actions: 'irqsOff' } },
+    },
+    pmdp_get_lockless: {
+      description: 'G4: reads the upper levels, one load each',
+      on: { step: { actions: 'readPmd' }, pmd: [{ guard: 'tableNone', target: 'gup_fast_end' }, { target: 'ptep_get_lockless' }] },
+    },
+    ptep_get_lockless: {
+      description: 'G5 to G7: one load of the pte; the local copy is used from here on',
+      on: {
+        step: { actions: 'readPte' },
+        pte: [
+          { guard: 'notAccessible', target: 'gup_fast_end' },
+          { guard: 'isSpecial', target: 'gup_fast_end' },
+          { guard: 'needsPagemap', target: 'get_dev_pagemap', actions: 'notePte' },
+          { guard: 'checksBeforeGrab', target: 'ptep_check_early', actions: 'notePte' },
+          { target: 'page_folio', actions: 'notePte' },
+        ],
+      },
+    },
+    get_dev_pagemap: {
+      description: 'G7b, G7c: xa_load of the pagemap, unless the page before had the same one; another one is put first',
+      always: [
+        { guard: 'hasThisPagemap', target: 'got_dev_pagemap' },
+        { guard: 'hasPagemap', target: 'put_cached_pagemap' },
+      ],
+      on: { step: { actions: 'lookUpPagemap' }, xa: [{ guard: 'found', target: 'percpu_ref_tryget_live' }, { target: 'gup_fast_undo_dev_pagemap' }] },
+    },
+    put_cached_pagemap: {
+      description: 'G7c: gives back the pagemap of the page before',
+      entry: 'callPut',
+      on: { return: { target: 'get_dev_pagemap', actions: 'forgetPagemap' } },
+    },
+    percpu_ref_tryget_live: {
+      description: 'G7c: a live reference of the pagemap',
+      entry: 'callTryget',
+      on: {
+        return: [{ guard: 'ok', target: 'got_dev_pagemap', actions: 'notePagemap' }, { target: 'gup_fast_undo_dev_pagemap' }],
+      },
+    },
+    got_dev_pagemap: {
+      description: 'The pagemap cannot go while it is held',
+      always: [
+        { guard: 'checksBeforeGrab', target: 'ptep_check_early' },
+        { guard: 'holdsPagemapUntilGrab', target: 'page_folio' },
+        { target: 'put_dev_pagemap_early' },
+      ],
+    },
+    put_dev_pagemap_early: {
+      description: 'Row A6: gives the pagemap back before the page is held',
+      entry: 'callPut',
+      on: { return: { target: 'page_folio', actions: 'forgetPagemap' } },
+    },
+    gup_fast_undo_dev_pagemap: {
+      description: 'G7d: the pagemap is dying: what was gathered in this call is put again, nr goes back',
+      always: [
+        { guard: 'undoPutsPages', target: 'undo_dev_pagemap_loop' },
+        { target: 'gup_fast_end', actions: 'dropAll' },
+      ],
+    },
+    undo_dev_pagemap_loop: { description: 'G7d: page by page', always: [{ guard: 'hasGathered', target: 'undo_put_page' }, { target: 'gup_fast_end' }] },
+    undo_put_page: {
+      description: 'G7d: puts the last page gathered',
+      entry: 'putLast',
+      on: { return: { target: 'undo_dev_pagemap_loop', actions: 'dropLast' } },
+    },
+    ptep_check_early: {
+      description: 'Row A4: a second look at the pte before the reference is taken',
+      on: { step: { actions: 'readPte' }, pte: [{ guard: 'unchanged', target: 'page_folio' }, { target: 'gup_fast_end' }] },
+    },
+    page_folio: {
+      description: 'G8a: reads compound_head: the first touch of the struct page',
+      on: { step: { actions: 'readHead' }, 'page.head': { target: 'folio_ref_try_add', actions: 'noteHead' } },
+    },
+    folio_ref_try_add: {
+      description: 'G8b: adds a reference unless there is none',
+      on: { step: { actions: 'tryGet' }, 'folio.got': { target: 'page_folio_again' }, 'folio.frozen': { target: 'gup_fast_end' } },
+    },
+    page_folio_again: {
+      description: 'G8c: reads the head again; changed: the reference went to another folio',
+      on: {
+        step: { actions: 'readHead' },
+        'page.head': [{ guard: 'sameHead', target: 'try_grab_folio_fast' }, { target: 'put_wrong_head' }],
+      },
+    },
+    put_wrong_head: { description: 'G8c: puts it and looks up the head once more', entry: 'putUnpinned', on: { return: { target: 'page_folio' } } },
+    try_grab_folio_fast: {
+      description: 'G8d: FOLL_PIN raises the pin count, with a full barrier before the next look at the pte',
+      always: { guard: 'isFollGet', target: 'grabbed' },
+      on: { step: { target: 'grabbed', actions: 'pin' } },
+    },
+    grabbed: { description: 'Holds the page', always: [{ guard: 'rechecksAfterGrab', target: 'ptep_get_lockless_again' }, { target: 'record' }] },
+    ptep_get_lockless_again: {
+      description: 'G9: pmd and pte must be what they were, else the page may be another by now',
+      on: { step: { actions: 'readPte' }, pte: [{ guard: 'unchanged', target: 'record' }, { target: 'gup_put_folio' }] },
+    },
+    gup_put_folio: { description: 'G9: puts the reference (and the pin) again', entry: 'putCurrent', on: { return: { target: 'gup_fast_end' } } },
+    record: {
+      description: 'G11: records the page, goes on with the next pte',
+      always: [
+        { guard: 'morePages', target: 'ptep_get_lockless', actions: 'record' },
+        { target: 'gup_fast_end', actions: 'record' },
+      ],
+    },
+    gup_fast_end: {
+      description: 'Nothing more is taken without locks',
+      always: [{ guard: 'hasPagemap', target: 'put_dev_pagemap' }, { target: 'local_irq_restore' }],
+    },
+    put_dev_pagemap: {
+      description: "G12: gives the pagemap back; from here only the page's own reference protects it",
+      entry: 'callPut',
+      on: { return: { target: 'local_irq_restore', actions: 'forgetPagemap' } },
+    },
+    local_irq_restore: {
+      description: 'G13: pending IPIs run from here on',
+      on: {
+        step: [
+          { guard: 'pins', target: 'read_seqcount_retry', actions: 'irqsOn' },
+          { guard: 'isDone', target: 'idle', actions: ['irqsOn', 'return', 'forget'] },
+          { target: 'gup_slow', actions: 'irqsOn' },
+        ],
+      },
+    },
+    read_seqcount_retry: {
+      description: 'G14: a fork since G2: unpin everything, go slow',
+      on: {
+        step: { actions: 'readSeq' },
+        seqcount: [{ guard: 'forked', target: 'fork_race' }, { guard: 'isDone', target: 'idle', actions: ['return', 'forget'] }, { target: 'gup_slow' }],
+      },
+    },
+    fork_race: { description: 'G14: unpins what it gathered', always: [{ guard: 'hasGathered', target: 'unpin_user_page' }, { target: 'gup_slow' }] },
+    unpin_user_page: { description: 'G14: unpins the last page gathered', entry: 'putLast', on: { return: { target: 'fork_race', actions: 'dropLast' } } },
+    gup_slow: {
+      description: 'G15: the rest by the slow path',
+      entry: 'callSlow',
+      on: { return: { target: 'idle', actions: ['addSlow', 'return', 'forget'] } },
+    },
+  },
+});

@@ -1,0 +1,100 @@
+import { interconnect } from '../../actors/interconnect.js';
+import { actor, ScheduleError } from '../../src/index.js';
+import { answers, probe } from '../machines/probe.js';
+import { Rig } from '../machines/rig.js';
+
+const cpus = ['cpu0', 'cpu1', 'cpu2'];
+const rig = (): Rig =>
+  new Rig({ ...Object.fromEntries(cpus.map((cpu) => [cpu, probe()])), net: actor(interconnect, { input: { cpus } }), p: probe(), q: probe() });
+const request = { vpns: [4] };
+const done = [{ type: 'ipi.done' }];
+const deliver = (system: Rig, to: string): Rig => system.take('net', { type: 'deliver', to });
+const acknowledge = (system: Rig, cpu: string, initiator: string): unknown => system.say(cpu, 'net', { type: 'ipi.ack', initiator });
+
+test('an IPI is in flight until it is delivered, target by target', () => {
+  const system = rig();
+  expect(system.say('p', 'net', { type: 'ipi.send', to: ['cpu1', 'cpu2'], request })).toEqual([]);
+  expect(system.heard('cpu1')).toEqual([]);
+  deliver(system, 'cpu2');
+  expect(system.heard('cpu2')).toEqual([{ type: 'ipi', request, initiator: 'p' }]);
+  expect(system.heard('cpu1')).toEqual([]);
+  deliver(system, 'cpu1');
+  expect(system.heard('cpu1')).toEqual([{ type: 'ipi', request, initiator: 'p' }]);
+});
+
+test('what is not in flight cannot be delivered', () => {
+  const system = rig();
+  expect(() => deliver(system, 'cpu1')).toThrow(ScheduleError);
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  expect(() => deliver(system, 'cpu0')).toThrow(ScheduleError);
+  deliver(system, 'cpu1');
+  expect(() => deliver(system, 'cpu1')).toThrow(ScheduleError);
+});
+
+test('IPIs to one CPU arrive in the order in which they were sent', () => {
+  const system = rig();
+  system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request: { vpns: 'all' } });
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  deliver(deliver(system, 'cpu1'), 'cpu1');
+  expect(system.heard('cpu1').map(({ initiator }) => initiator)).toEqual(['q', 'p']);
+});
+
+test('the initiator is told when the last target has acknowledged', () => {
+  const system = rig();
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu2'], request });
+  deliver(deliver(system, 'cpu0'), 'cpu2');
+  acknowledge(system, 'cpu2', 'p');
+  expect(system.heard('p')).toEqual([]);
+  acknowledge(system, 'cpu0', 'p');
+  expect(system.heard('p')).toEqual(done);
+  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+});
+
+test('two initiators wait for their own targets', () => {
+  const system = rig();
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu1'], request });
+  system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  for (const cpu of ['cpu0', 'cpu1', 'cpu1']) deliver(system, cpu);
+  acknowledge(system, 'cpu1', 'q');
+  expect([system.heard('p'), system.heard('q')]).toEqual([[], done]);
+  acknowledge(system, 'cpu0', 'p');
+  acknowledge(system, 'cpu1', 'p');
+  expect([system.heard('p'), system.heard('q')]).toEqual([done, done]);
+});
+
+test('without targets it is done at once', () => {
+  const system = rig();
+  expect(system.say('p', 'net', { type: 'ipi.send', to: [], request })).toEqual(done);
+  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+});
+
+test('the same initiator can go on to the next flush', () => {
+  const system = rig();
+  for (let round = 1; round <= 2; round++) {
+    system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+    deliver(system, 'cpu1');
+    acknowledge(system, 'cpu1', 'p');
+    expect(system.heard('p')).toHaveLength(round);
+  }
+});
+
+test('a broadcast reaches every CPU at once, and waits for no software', () => {
+  const system = rig();
+  expect(system.say('p', 'net', { type: 'tlbi', request })).toEqual(done);
+  for (const cpu of cpus) expect(system.heard(cpu)).toEqual([{ type: 'tlb.invalidate', request }]);
+  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+  expect(system.said('net').at(-1)).toBe('p: ipi.done');
+});
+
+test('messages are signed', () => {
+  const system = new Rig({ cpu0: answers(), net: actor(interconnect, { input: { cpus: ['cpu0'] } }), p: probe() });
+  const from: unknown[] = [];
+  system.live.messages.subscribe((message) => from.push([message.from, message.to]));
+  system.say('p', 'net', { type: 'tlbi', request });
+  expect(from).toEqual([
+    [null, 'p'],
+    ['p', 'net'],
+    ['net', 'cpu0'],
+    ['net', 'p'],
+  ]);
+});

@@ -1,0 +1,57 @@
+import { directIo } from '../../../machines/index.js';
+import { actor } from '../../../src/index.js';
+import { answers, type Message, returns } from '../probe.js';
+import { Rig, untaken } from '../rig.js';
+
+const rig = (pages: object, { pin = true, meanwhile }: { pin?: boolean; meanwhile?: string } = {}): Rig =>
+  new Rig({
+    page4: answers(),
+    page5: answers(),
+    gup: returns(pages),
+    put: returns(),
+    other: answers(),
+    io: actor(directIo, { input: { gup: 'gup', putPage: 'put', vpns: [0, 1], pin, ...(meanwhile ? { meanwhile } : {}) } }),
+  });
+
+test('it pins the buffer, lets the disk write into it, and unpins it page by page', () => {
+  const system = rig({ pages: [4, 5] });
+  expect(system.context('io').pages).toEqual([4, 5]);
+  system.settle();
+  expect(system.said('io')).toEqual([
+    'gup: call {"vpns":[0,1]}',
+    'page4: memory.access {"write":true}',
+    'put: call {"pfn":4,"pinned":true}',
+    'put: call {"pfn":5,"pinned":true}',
+  ]);
+  expect([system.at('io'), system.context('io').pages]).toEqual(['done', []]);
+});
+
+test('without FOLL_PIN it puts references', () => {
+  const system = rig({ pages: [4] }, { pin: false }).settle();
+  expect(system.heard('put').filter(({ type }) => type === 'call')).toEqual([{ type: 'call', pfn: 4, pinned: false }]);
+});
+
+test.each<[string, object]>([
+  ['none', { pages: [] }],
+  ['nothing', {}],
+])('with pages: %s, there is nothing to do', (_, pages) => {
+  const system = rig(pages);
+  expect([system.at('io'), system.said('io')]).toEqual(['done', ['gup: call {"vpns":[0,1]}']]);
+});
+
+test('A13: it may call something else while it holds the pins', () => {
+  const system = rig({ pages: [4] }, { meanwhile: 'other' });
+  expect([system.at('io'), system.can('io', 'step'), system.context('io').pages]).toEqual(['meanwhile', false, [4]]);
+  const told = new Rig({
+    page4: answers(),
+    gup: returns({ pages: [4] }),
+    put: returns(),
+    other: answers({ call: [{ type: 'return' } as Message] }),
+    io: actor(directIo, { input: { gup: 'gup', putPage: 'put', vpns: [0], pin: true, meanwhile: 'other' } }),
+  });
+  expect(told.settle().said('io').slice(0, 3)).toEqual(['gup: call {"vpns":[0]}', 'other: call', 'page4: memory.access {"write":true}']);
+});
+
+test('every transition was taken', () => {
+  expect(untaken(directIo)).toEqual([]);
+});

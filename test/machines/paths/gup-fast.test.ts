@@ -1,0 +1,366 @@
+import { addressSpace, devPagemap, folio, gupFast, type Pte, presentPte, putPage } from '../../../machines/index.js';
+import { actor } from '../../../src/index.js';
+import { answers, type Message, probe, returns } from '../probe.js';
+import { type Actors, Rig, untaken } from '../rig.js';
+
+interface Setup {
+  ptes?: Record<string, Pte>;
+  pin?: boolean;
+  gup?: typeof gupFast;
+  /** Replaces any of the actors around it. */
+  others?: Actors;
+}
+
+const pagemap = (name: string): { pgmap: string; tryget: string; put: string } => ({ pgmap: name, tryget: `${name}.tryget`, put: `${name}.put` });
+const pagemaps = { 4: pagemap('a'), 5: pagemap('a'), 6: pagemap('b') };
+
+function rig({ ptes = { 0: presentPte(4), 1: presentPte(5), 2: presentPte(6) }, pin = true, gup = gupFast, others = {} }: Setup = {}): Rig {
+  const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, idle: 0 } }) });
+  return new Rig({
+    cpu: answers(),
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: [] } }),
+    ...page(4),
+    ...page(5),
+    ...page(6),
+    a: actor(devPagemap, { input: { pages: [] } }),
+    b: actor(devPagemap, { input: { pages: [] } }),
+    'a.tryget': returns({ ok: true }),
+    'a.put': returns(),
+    'b.tryget': returns({ ok: true }),
+    'b.put': returns(),
+    slow: returns({ pages: [77] }),
+    put_page: actor(putPage, { input: {} }),
+    gup: actor(gup, { input: { cpu: 'cpu', mm: 'mm', pagemaps, putPage: 'put_page', slow: 'slow', pin } }),
+    p: probe(),
+    ...others,
+  });
+}
+
+const call = (system: Rig, ...vpns: number[]): Rig => {
+  system.say('p', 'gup', { type: 'call', vpns });
+  return system;
+};
+const returned = (system: Rig): unknown => system.heard('p').map(({ pages }) => pages);
+const slowCalls = (system: Rig): unknown => system.heard('slow').map(({ vpns }) => vpns);
+const counts = (system: Rig, pfn: number): number[] => [system.context(`page${pfn}`).refcount, system.context(`page${pfn}`).pincount];
+const saidTo = (system: Rig, to: string): string[] => system.said('gup').filter((said) => said.startsWith(to));
+/** Everything it does without locks is one section with interrupts off. */
+const oneSection = (system: Rig): void => expect(saidTo(system, 'cpu')).toEqual(['cpu: irq.save', 'cpu: irq.restore']);
+/** An mm in which a fork may run: what its sequence count reads, one after the other. */
+const forking = (...values: number[]): Actors => ({
+  mm: answers({
+    'seqcount.read': values.map((value) => ({ type: 'seqcount', value })),
+    'pmd.read': [{ type: 'pmd', kind: 'table' }],
+    'pte.read': [4, 4, 5, 5].map((pfn): Message => ({ type: 'pte', pte: presentPte(pfn) })),
+  }),
+});
+const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: true });
+
+describe('an ordinary page', () => {
+  test('is taken without locks, interrupts off: a reference, then the pte again', () => {
+    const system = call(rig({ pin: false }), 0).settle();
+    expect(system.said('gup')).toEqual([
+      'cpu: irq.save',
+      'mm: pmd.read {"vpn":0}',
+      'mm: pte.read {"vpn":0}',
+      'page4: page.head',
+      'page4: folio.try_get',
+      'page4: page.head',
+      'mm: pte.read {"vpn":0}',
+      'cpu: irq.restore',
+      'p: return {"pages":[4]}',
+    ]);
+    expect(counts(system, 4)).toEqual([2, 0]);
+    expect(system.at('gup')).toBe('idle');
+  });
+
+  test('is pinned between two looks at the sequence count, before the pte is read again', () => {
+    const system = call(rig(), 0).settle();
+    expect(system.said('gup')).toEqual([
+      'mm: has_pinned.set',
+      'mm: seqcount.read',
+      'cpu: irq.save',
+      'mm: pmd.read {"vpn":0}',
+      'mm: pte.read {"vpn":0}',
+      'page4: page.head',
+      'page4: folio.try_get',
+      'page4: page.head',
+      'page4: folio.pin',
+      'mm: pte.read {"vpn":0}',
+      'cpu: irq.restore',
+      'mm: seqcount.read',
+      'p: return {"pages":[4]}',
+    ]);
+    expect(counts(system, 4)).toEqual([2, 1]);
+  });
+
+  test('after the other: all in one section, in the order asked for', () => {
+    const system = call(rig(), 2, 0, 1).settle();
+    expect(returned(system)).toEqual([[6, 4, 5]]);
+    oneSection(system);
+  });
+
+  test.each([
+    [true, presentPte(4), [4]],
+    [false, presentPte(4), [4]],
+    [true, presentPte(4, { special: true }), [77]],
+  ])('it can be called again, and remembers nothing (pin: %s, %j)', (pin, pte, pages) => {
+    const system = call(call(rig({ pin, ptes: { 0: pte } }), 0).settle(), 0).settle();
+    expect(returned(system)).toEqual([pages, pages]);
+    expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], held: null, seq: 0, head: -1, pte: { kind: 'none' } });
+  });
+});
+
+describe('what it does not get without locks it leaves to the slow path', () => {
+  test('everything when the upper levels are not there', () => {
+    const system = call(rig({ pin: false, others: { mm: answers({ 'pmd.read': [{ type: 'pmd', kind: 'none' }] }) } }), 0, 1).settle();
+    expect([slowCalls(system), returned(system)]).toEqual([[[0, 1]], [[77]]]);
+    oneSection(system);
+  });
+
+  test.each<[string, Pte]>([
+    ['none', { kind: 'none' }],
+    ['special', presentPte(4, { special: true })],
+    ['read-only', presentPte(4, { write: false })],
+    ['a migration entry', { kind: 'migration', pfn: 4, write: true }],
+    ['a swap entry', { kind: 'swap', slot: 1 }],
+  ])('a pte that is %s, without touching a struct page', (_, pte) => {
+    const system = call(rig({ ptes: { 0: pte } }), 0).settle();
+    expect([slowCalls(system), returned(system)]).toEqual([[[0]], [[77]]]);
+    expect(saidTo(system, 'page')).toEqual([]);
+    expect(saidTo(system, 'mm: seqcount')).toHaveLength(2);
+  });
+
+  test('the rest, when it got some: those stay in front', () => {
+    const system = call(rig({ ptes: { 0: presentPte(4) }, pin: false }), 0, 1, 2).settle();
+    expect([slowCalls(system), returned(system)]).toEqual([[[1, 2]], [[4, 77]]]);
+    expect(counts(system, 4)).toEqual([2, 0]);
+  });
+
+  test('a page that nobody holds: the try-get fails', () => {
+    const system = call(rig({ others: { page4: actor(folio, { input: { pfn: 4, refcount: 0, idle: 0 } }) } }), 0).settle();
+    expect([slowCalls(system), counts(system, 4)]).toEqual([[[0]], [0, 0]]);
+  });
+
+  test('and returns what it got when the slow path gets nothing', () => {
+    const system = call(rig({ ptes: { 0: presentPte(4) }, others: { slow: returns() } }), 0, 1).settle();
+    expect(returned(system)).toEqual([[4]]);
+  });
+});
+
+describe('G9: when the pte is not what it was', () => {
+  test.each([
+    [true, 'the pin too'],
+    [false, 'only a reference'],
+  ])('the page is put (pin: %s)', (pin) => {
+    const system = call(rig({ pin }), 0).stepTo('gup', 'ptep_get_lockless_again');
+    expect(counts(system, 4)).toEqual([2, pin ? 1 : 0]);
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: presentPte(5) });
+    system.settle();
+    expect(system.heard('put_page')[0]).toEqual({ type: 'call', pfn: 4, pinned: pin });
+    expect([counts(system, 4), slowCalls(system)]).toEqual([[1, 0], [[0]]]);
+  });
+
+  test('a D bit that the walker set counts as a change', () => {
+    const system = call(rig(), 0).stepTo('gup', 'ptep_get_lockless_again');
+    system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true });
+    expect(slowCalls(system.settle())).toEqual([[0]]);
+  });
+
+  test('pages before it are kept', () => {
+    const system = call(rig(), 0, 1).stepTo('gup', 'ptep_get_lockless_again').take('gup', 'step').stepTo('gup', 'ptep_get_lockless_again');
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 1 });
+    expect(slowCalls(system.settle())).toEqual([[1]]);
+    expect([counts(system, 4), counts(system, 5)]).toEqual([
+      [2, 1],
+      [1, 0],
+    ]);
+  });
+});
+
+test('G8c: when the head has changed the reference is put, without a pin, and the head looked up again', () => {
+  const heads = [8, 9, 9, 9].map((head): Message => ({ type: 'page.head', head }));
+  const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, idle: 0 } }) });
+  const system = call(rig({ others: { page4: answers({ 'page.head': heads }), ...page(8), ...page(9) } }), 0).settle();
+  expect(saidTo(system, 'page')).toEqual([
+    'page4: page.head',
+    'page8: folio.try_get',
+    'page4: page.head',
+    'page4: page.head',
+    'page9: folio.try_get',
+    'page4: page.head',
+    'page9: folio.pin',
+  ]);
+  expect(system.heard('put_page')[0]).toEqual({ type: 'call', pfn: 8, pinned: false });
+  expect([counts(system, 8), counts(system, 9), returned(system)]).toEqual([[1, 0], [2, 1], [[4]]]);
+  oneSection(system);
+});
+
+describe('the fork race', () => {
+  test('G2: while a fork copies, everything is left to the slow path; interrupts stay on', () => {
+    const system = call(rig({ others: forking(7) }), 0, 1).settle();
+    expect([slowCalls(system), returned(system)]).toEqual([[[0, 1]], [[77]]]);
+    expect(system.said('gup').slice(0, -1)).toEqual(['mm: has_pinned.set', 'mm: seqcount.read', 'slow: call {"vpns":[0,1]}']);
+  });
+
+  test('G14: after a fork everything is unpinned, the last page first, then left to the slow path', () => {
+    const system = call(rig({ others: forking(6, 8) }), 0, 1).settle();
+    const puts = system.heard('put_page').flatMap(({ type, pfn, pinned }) => (type === 'call' ? [[pfn, pinned]] : []));
+    expect(puts).toEqual([
+      [5, true],
+      [4, true],
+    ]);
+    expect([counts(system, 4), counts(system, 5)]).toEqual([
+      [1, 0],
+      [1, 0],
+    ]);
+    expect([slowCalls(system), returned(system)]).toEqual([[[0, 1]], [[77]]]);
+  });
+
+  test('G14: without a fork since G2 the pages stay', () => {
+    const system = call(rig({ others: forking(6, 6) }), 0, 1).settle();
+    expect([returned(system), slowCalls(system)]).toEqual([[[4, 5]], []]);
+  });
+
+  test('G14: a fork that is still under way has moved the count too', () => {
+    expect(slowCalls(call(rig({ others: forking(6, 7) }), 0).settle())).toEqual([[0]]);
+  });
+
+  test('G14: with nothing gathered there is nothing to unpin', () => {
+    const mm = answers({ 'seqcount.read': [2, 4].map((value): Message => ({ type: 'seqcount', value })), 'pmd.read': [{ type: 'pmd', kind: 'none' }] });
+    const system = call(rig({ others: { mm } }), 0).settle();
+    expect([system.heard('put_page'), slowCalls(system)]).toEqual([[], [[0]]]);
+  });
+
+  test('a get without a pin does not look at the count', () => {
+    expect(saidTo(call(rig({ pin: false }), 0).settle(), 'mm: seqcount')).toEqual([]);
+  });
+});
+
+describe('a devmap page', () => {
+  const ptes = { 0: devmap(4), 1: devmap(5), 2: devmap(6) };
+  const pagemapCalls = (system: Rig): string[] => system.said('gup').filter((said) => /^[ab]/.test(said));
+
+  test('G7, G12: its pagemap is held from before the struct page is touched until the page is', () => {
+    const system = call(rig({ ptes, pin: false }), 0).settle();
+    expect(system.said('gup')).toEqual([
+      'cpu: irq.save',
+      'mm: pmd.read {"vpn":0}',
+      'mm: pte.read {"vpn":0}',
+      'a: xa_load',
+      'a.tryget: call',
+      'page4: page.head',
+      'page4: folio.try_get',
+      'page4: page.head',
+      'mm: pte.read {"vpn":0}',
+      'a.put: call',
+      'cpu: irq.restore',
+      'p: return {"pages":[4]}',
+    ]);
+  });
+
+  test("G12: from then on only the page's own reference protects it", () => {
+    const system = call(rig({ ptes }), 0).stepTo('gup', 'ptep_get_lockless_again');
+    expect(system.context('gup').held).toEqual(pagemaps[4]);
+    expect(system.stepTo('gup', 'local_irq_restore').context('gup').held).toBeNull();
+  });
+
+  test('G7b: two pages under one pagemap take one reference of it', () => {
+    const system = call(rig({ ptes }), 0, 1).settle();
+    expect([pagemapCalls(system), returned(system)]).toEqual([['a: xa_load', 'a.tryget: call', 'a.put: call'], [[4, 5]]]);
+  });
+
+  test('G7c: of two pagemaps the first is put before the second is taken', () => {
+    const system = call(rig({ ptes }), 0, 2, 1).settle();
+    const uses = ['a', 'b', 'a'].flatMap((name) => [`${name}: xa_load`, `${name}.tryget: call`, `${name}.put: call`]);
+    expect([pagemapCalls(system), returned(system)]).toEqual([uses, [[4, 6, 5]]]);
+    oneSection(system);
+  });
+
+  test('G7d: when its pagemap is erased, it goes to the slow path untouched', () => {
+    const system = rig({ ptes });
+    system.say('p', 'a', 'xa_erase');
+    call(system, 0).settle();
+    expect([pagemapCalls(system), saidTo(system, 'page'), slowCalls(system)]).toEqual([['a: xa_load'], [], [[0]]]);
+  });
+
+  test.each<[string, Actors]>([
+    ['is dying', { 'b.tryget': returns({ ok: false }) }],
+    ['is erased', { b: answers({ xa_load: [{ type: 'xa', result: 'none' }] }) }],
+  ])('G7d: when a pagemap %s, the pages gathered are put, the last one first, and nr goes back', (_, others) => {
+    const system = call(rig({ ptes, others }), 0, 1, 2).settle();
+    const puts = system.heard('put_page').flatMap(({ type, pfn, pinned }) => (type === 'call' ? [[pfn, pinned]] : []));
+    expect(puts).toEqual([
+      [5, true],
+      [4, true],
+    ]);
+    expect([counts(system, 4), counts(system, 5), counts(system, 6)]).toEqual([
+      [1, 0],
+      [1, 0],
+      [1, 0],
+    ]);
+    expect([slowCalls(system), returned(system)]).toEqual([[[0, 1, 2]], [[77]]]);
+    expect(system.heard('b.put')).toEqual([]);
+    expect(system.heard('a.put')).toHaveLength(1);
+  });
+
+  test('G9: when the pte has changed, the page is put before the pagemap', () => {
+    const system = call(rig({ ptes, pin: false }), 0).stepTo('gup', 'ptep_get_lockless_again');
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
+    system.settle();
+    expect(system.said('gup').slice(-5)).toEqual([
+      'put_page: call {"pfn":4,"pinned":false}',
+      'a.put: call',
+      'cpu: irq.restore',
+      'slow: call {"vpns":[0]}',
+      'p: return {"pages":[77]}',
+    ]);
+  });
+});
+
+describe('without one of its safeguards', () => {
+  const devmaps = { 0: devmap(4), 2: devmap(6) };
+
+  test('A1: a devmap page is touched without its pagemap', () => {
+    const system = call(rig({ ptes: devmaps, gup: gupFast.provide({ guards: { needsPagemap: () => false } }) }), 0).settle();
+    expect([system.heard('a'), returned(system)]).toEqual([[], [[4]]]);
+  });
+
+  test('A3: the pte is not read again', () => {
+    const system = call(rig({ gup: gupFast.provide({ guards: { rechecksAfterGrab: () => false } }) }), 0).settle();
+    expect(saidTo(system, 'mm: pte.read')).toHaveLength(1);
+  });
+
+  const checkThenGet = gupFast.provide({ guards: { rechecksAfterGrab: () => false, checksBeforeGrab: () => true } });
+  test.each([
+    ['ordinary', presentPte(4)],
+    ['devmap', devmap(4)],
+  ])('A4: the second look at a pte (%s) comes before the get', (_, pte) => {
+    const system = call(rig({ ptes: { 0: pte }, gup: checkThenGet }), 0).settle();
+    const order = system.said('gup').filter((said) => /^mm: pte|^page4: folio.try/.test(said));
+    expect(order).toEqual(['mm: pte.read {"vpn":0}', 'mm: pte.read {"vpn":0}', 'page4: folio.try_get']);
+    const changed = call(rig({ ptes: { 0: pte }, gup: checkThenGet }), 0).stepTo('gup', 'ptep_check_early');
+    changed.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
+    expect([slowCalls(changed.settle()), saidTo(changed, 'page')]).toEqual([[[0]], []]);
+    oneSection(changed);
+  });
+
+  test('A5: pages gathered under a dying pagemap are forgotten, not put', () => {
+    const system = call(
+      rig({ ptes: devmaps, others: { 'b.tryget': returns({ ok: false }) }, gup: gupFast.provide({ guards: { undoPutsPages: () => false } }) }),
+      0,
+      2,
+    ).settle();
+    expect([counts(system, 4), slowCalls(system), system.heard('put_page')]).toEqual([[2, 1], [[0, 2]], []]);
+  });
+
+  test('A6: the pagemap is given back before the struct page is touched', () => {
+    const system = call(rig({ ptes: devmaps, gup: gupFast.provide({ guards: { holdsPagemapUntilGrab: () => false } }) }), 0).settle();
+    const order = system.said('gup').filter((said) => /^a\.put|^page4: page/.test(said));
+    expect(order).toEqual(['a.put: call', 'page4: page.head', 'page4: page.head']);
+  });
+});
+
+test('every transition was taken', () => {
+  expect(untaken(gupFast)).toEqual([]);
+});

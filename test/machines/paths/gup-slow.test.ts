@@ -1,0 +1,162 @@
+import { addressSpace, devPagemap, folio, gupSlow, type Pte, presentPte, rwsem, spinlock } from '../../../machines/index.js';
+import { actor } from '../../../src/index.js';
+import { answers, probe, returns } from '../probe.js';
+import { type Actors, Rig, untaken } from '../rig.js';
+
+interface Setup {
+  ptes?: Record<string, Pte>;
+  pin?: boolean;
+  others?: Actors;
+}
+
+const pagemaps = { 4: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' }, 5: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' } };
+const page = (pfn: number, refcount = 1): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount, idle: 0 } }) });
+
+const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, others = {} }: Setup = {}): Rig =>
+  new Rig({
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1], cpumask: [] } }),
+    mmap_lock: actor(rwsem),
+    ptl: actor(spinlock),
+    ...page(4),
+    ...page(5),
+    a: actor(devPagemap, { input: { pages: [] } }),
+    'a.tryget': returns({ ok: true }),
+    'a.put': returns(),
+    fault: returns({ ok: false }),
+    gup: actor(gupSlow, { input: { mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', pagemaps, fault: 'fault', pin } }),
+    p: probe(),
+    ...others,
+  });
+
+const call = (system: Rig, ...vpns: number[]): Rig => {
+  system.say('p', 'gup', { type: 'call', vpns });
+  return system;
+};
+const returned = (system: Rig): unknown => system.heard('p').map(({ pages }) => pages);
+const counts = (system: Rig, pfn: number): number[] => [system.context(`page${pfn}`).refcount, system.context(`page${pfn}`).pincount];
+/** It holds no lock and no pagemap any more, and can be called again. */
+function expectAtRest(system: Rig): void {
+  expect(system.context('mmap_lock')).toEqual({ writer: null, readers: [], waiters: [] });
+  expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
+  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], pfn: -1, held: null });
+  expect(system.heard('a.put')).toHaveLength(system.heard('a.tryget').length);
+  expect(system.said('gup').filter((said) => said === 'mmap_lock: down_read')).toHaveLength(1);
+  expect(system.at('gup')).toBe('idle');
+}
+const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: true });
+
+test('each page is looked up and referenced under the page-table lock, within mmap_lock', () => {
+  const system = call(rig(), 0).settle();
+  expect(system.said('gup')).toEqual([
+    'mmap_lock: down_read',
+    'mm: vma.find {"vpn":0}',
+    'ptl: lock',
+    'mm: pte.read {"vpn":0}',
+    'page4: page.head',
+    'page4: folio.try_get',
+    'page4: folio.pin',
+    'ptl: unlock',
+    'mmap_lock: up_read',
+    'p: return {"pages":[4]}',
+  ]);
+  expect(counts(system, 4)).toEqual([2, 1]);
+  expectAtRest(system);
+});
+
+test('a get without a pin takes only a reference; several pages come in the order asked for', () => {
+  const system = call(rig({ pin: false }), 1, 0).settle();
+  expect(returned(system)).toEqual([[5, 4]]);
+  expect([counts(system, 4), counts(system, 5)]).toEqual([
+    [2, 0],
+    [2, 0],
+  ]);
+  expectAtRest(system);
+});
+
+test('it sleeps while somebody writes, and spins while somebody has the page-table lock', () => {
+  const system = rig();
+  system.say('p', 'mmap_lock', 'down_write');
+  system.say('p', 'ptl', 'lock');
+  call(system, 0).take('gup', 'step');
+  expect([system.at('gup'), system.can('gup', 'step')]).toEqual(['wait_for_mmap_lock', false]);
+  system.say('p', 'mmap_lock', 'up_write');
+  system.settle();
+  expect([system.at('gup'), system.can('gup', 'step')]).toEqual(['spin_on_ptl', false]);
+  system.say('p', 'ptl', 'unlock');
+  system.settle();
+  expect(system.heard('p').at(-1)).toEqual({ type: 'return', pages: [4] });
+});
+
+describe('it returns fewer pages', () => {
+  test('none without a VMA: nothing else is asked', () => {
+    const system = call(rig(), 7).settle();
+    expect(system.said('gup')).toEqual(['mmap_lock: down_read', 'mm: vma.find {"vpn":7}', 'mmap_lock: up_read', 'p: return {"pages":[]}']);
+    expectAtRest(system);
+  });
+
+  test('those before an address without a VMA', () => {
+    expect(returned(call(rig(), 0, 7, 1).settle())).toEqual([[4]]);
+  });
+
+  test('those before a page that cannot be faulted in', () => {
+    const system = call(rig({ ptes: { 0: presentPte(4) } }), 0, 1).settle();
+    expect(returned(system)).toEqual([[4]]);
+    expect(system.heard('fault')).toEqual([{ type: 'call', vpn: 1 }]);
+    expectAtRest(system);
+  });
+
+  test('those before a page that nobody holds', () => {
+    const system = call(rig({ others: page(5, 0) }), 0, 1).settle();
+    expect([returned(system), counts(system, 5)]).toEqual([[[4]], [0, 0]]);
+    expectAtRest(system);
+  });
+
+  test('those before a special pte, whose struct page is not touched', () => {
+    const system = call(rig({ ptes: { 0: presentPte(4), 1: presentPte(5, { special: true }) } }), 0, 1).settle();
+    expect([returned(system), system.heard('page5'), system.heard('fault')]).toEqual([[[4]], [], []]);
+    expectAtRest(system);
+  });
+});
+
+test('what is not there is faulted in without the page-table lock, then looked up again', () => {
+  const system = rig({ ptes: {}, others: { fault: answers() } });
+  call(system, 0).settle();
+  expect([system.at('gup'), system.context('ptl').owner, system.context('mmap_lock').readers]).toEqual(['handle_mm_fault', null, ['gup']]);
+  system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: presentPte(4) });
+  system.say('p', 'gup', { type: 'return', ok: true });
+  system.settle();
+  expect([returned(system), counts(system, 4)]).toEqual([[[4]], [2, 1]]);
+  expectAtRest(system);
+});
+
+describe('a devmap page', () => {
+  const ptes = { 0: devmap(4), 1: devmap(5) };
+  const withoutLocks = (system: Rig): string[] => system.said('gup').filter((said) => !/lock|^mm:|^p:/.test(said));
+
+  test('is touched while its pagemap is held, which is given back once the page itself is', () => {
+    const system = call(rig({ ptes, pin: false }), 0, 1).settle();
+    const each = (pfn: number): string[] => ['a: xa_load', 'a.tryget: call', `page${pfn}: page.head`, `page${pfn}: folio.try_get`, 'a.put: call'];
+    expect(withoutLocks(system)).toEqual([...each(4), ...each(5)]);
+    expect(returned(system)).toEqual([[4, 5]]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Actors]>([
+    ['is dying', { 'a.tryget': returns({ ok: false }) }],
+    ['is erased', { a: answers({ xa_load: [{ type: 'xa', result: 'none' }] }) }],
+  ])('whose pagemap %s is not touched', (_, others) => {
+    const system = call(rig({ ptes, others }), 0, 1).settle();
+    expect([returned(system), system.heard('page4'), system.heard('a.put')]).toEqual([[[]], [], []]);
+    expect([system.context('ptl').owner, system.context('mmap_lock').readers]).toEqual([null, []]);
+  });
+
+  test('that nobody holds: the pagemap is given back on the way out', () => {
+    const system = call(rig({ ptes, others: page(4, 0) }), 0).settle();
+    expect([returned(system), withoutLocks(system).at(-1)]).toEqual([[[]], 'a.put: call']);
+    expectAtRest(system);
+  });
+});
+
+test('every transition was taken', () => {
+  expect(untaken(gupSlow)).toEqual([]);
+});

@@ -1,0 +1,22 @@
+import { task } from '../../../machines/index.js';
+import { actor } from '../../../src/index.js';
+import { answers, probe, returns } from '../probe.js';
+import { Rig, untaken } from '../rig.js';
+
+test('a task calls the paths of its program in order, each when the last has returned', () => {
+  const program = [{ path: 'first', arguments: { vpn: 3 } }, { path: 'second' }, { path: 'first', arguments: { vpn: 4 } }];
+  const system = new Rig({ first: returns(), second: answers(), p: probe(), task: actor(task, { input: { program } }) });
+  expect([system.at('task'), system.said('task')]).toEqual(['in_call', ['first: call {"vpn":3}', 'second: call']]);
+  system.say('p', 'task', 'return');
+  expect(system.said('task')).toEqual(['first: call {"vpn":3}', 'second: call', 'first: call {"vpn":4}']);
+  expect([system.at('task'), system.context('task')]).toEqual(['exited', { program: [] }]);
+});
+
+test('one without a program has nothing to do', () => {
+  const system = new Rig({ task: actor(task, { input: { program: [] } }) });
+  expect([system.at('task'), system.live.snapshot('task').status]).toEqual(['exited', 'active']);
+});
+
+test('every transition was taken', () => {
+  expect(untaken(task)).toEqual([]);
+});

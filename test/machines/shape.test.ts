@@ -1,0 +1,247 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Module, parseSync } from '@swc/core';
+import { type AnyStateMachine, type AnyStateNode, createActor } from 'xstate';
+import * as library from '../../machines/index.js';
+import {
+  interconnect,
+  memunmapPages,
+  memunmapPages510,
+  percpuRefSwitch,
+  percpuRefSwitchBiasFirst,
+  unbindDevdax,
+  unbindWithoutUnmap,
+} from '../../machines/index.js';
+import { actor } from '../../src/index.js';
+import { canonical } from '../../src/system/canonical.js';
+import { isMachine, nameOf, stateNodes } from '../../src/system/logic.js';
+import { answers } from './probe.js';
+import { Rig } from './rig.js';
+
+const root = join(__dirname, '../../machines');
+const files = (readdirSync(root, { recursive: true }) as string[]).filter((name) => name.includes('/') && name.endsWith('.ts')).sort();
+const sources = new Map(files.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+const machines = (Object.entries(library) as [string, unknown][]).filter(
+  (entry): entry is [string, AnyStateMachine] => typeof entry[1] === 'object' && isMachine(entry[1] as never),
+);
+
+/** Variants by `provide` keep the id of what they vary. */
+const varied = new Map<unknown, unknown>([
+  [unbindDevdax, library.unbind],
+  [unbindWithoutUnmap, library.unbind],
+]);
+/** Machines that share the implementations of one setup. */
+const shapes: AnyStateMachine[][] = [
+  [memunmapPages, memunmapPages510],
+  [percpuRefSwitch, percpuRefSwitchBiasFirst],
+];
+const exportsOf = (source: string): string[] => [...source.matchAll(/export const (\w+) = (?:setup|shape|unbind)\b/g)].map(([, name]) => name as string);
+const fileOf = (name: string): string => [...sources].find(([, source]) => exportsOf(source).includes(name))?.[0] ?? '';
+const paths = machines.filter(([name]) => fileOf(name).startsWith('paths/'));
+
+/** An input with which each machine that takes one can start. */
+const inputs: Record<string, object> = {
+  cpu: { mm: 'mm', interconnect: 'interconnect' },
+  addressSpace: { ptes: {}, vmas: [], cpumask: [] },
+  folio: { pfn: 0, refcount: 0, idle: 0 },
+  pageCache: { blocks: {}, mappers: 0 },
+  devPagemap: { pages: [] },
+  percpuRef: { cpus: ['cpu0'] },
+  daxFault: { mm: 'mm', ptl: 'ptl', mapping: 'mapping', invalidateLock: 'lock', dax: 'dax', srcu: 'srcu', devmap: false, refPerMapping: true },
+  directIo: { gup: 'gup', putPage: 'put', vpns: [], pin: true },
+  flushTlb: { cpu: 'cpu0', mm: 'mm', interconnect: 'interconnect', kind: 'ipi' },
+  gupFast: { cpu: 'cpu0', mm: 'mm', pagemaps: {}, putPage: 'put', slow: 'slow', pin: true },
+  gupSlow: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', pagemaps: {}, fault: 'fault', pin: true },
+  memunmapPages: { pgmap: 'pgmap', ref: 'ref', kill: 'kill', putPage: 'put', rcu: 'rcu', pfns: [] },
+  memunmapPages510: { pgmap: 'pgmap', ref: 'ref', kill: 'kill', putPage: 'put', rcu: 'rcu', pfns: [] },
+  munmap: { mm: 'mm', mmapLock: 'lock', mapping: 'mapping', zap: 'zap' },
+  percpuRefGet: { cpu: 'cpu0', rcu: 'rcu', ref: 'ref', mode: 'tryget' },
+  percpuRefIsZero: { ref: 'ref', switchLock: 'lock' },
+  percpuRefKill: { ref: 'ref', rcu: 'rcu', switchLock: 'lock', callback: 'callback' },
+  percpuRefOwner: { ref: 'ref', kill: 'kill', isZero: 'is_zero', switchLock: 'lock', rcu: 'rcu' },
+  percpuRefPut: { cpu: 'cpu0', rcu: 'rcu', ref: 'ref' },
+  percpuRefSwitch: { ref: 'ref', cpus: ['cpu0'] },
+  percpuRefSwitchBiasFirst: { ref: 'ref', cpus: ['cpu0'] },
+  percpuRefUser: { tryget: 'tryget', put: 'put', rcu: 'rcu' },
+  putPage: {},
+  task: { program: [] },
+  truncate: { mapping: 'mapping', invalidateLock: 'lock', zap: 'zap' },
+  unbind: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
+  unbindDevdax: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
+  unbindWithoutUnmap: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
+  userAccess: { cpu: 'cpu0', fault: 'fault' },
+  zap: { mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put' },
+};
+
+const states = (machine: AnyStateMachine): AnyStateNode[] => stateNodes(machine).filter((node) => node.path.length > 0);
+const isBug = ({ tags }: AnyStateNode): boolean => tags.includes('BUG');
+const isWarning = (description = ''): boolean => /^(BUG|WARN_ON): ./.test(description);
+
+test('every machine of every file is exported, and there is nothing else', () => {
+  expect(machines.map(([name]) => name).sort()).toEqual(files.flatMap((file) => exportsOf(sources.get(file) as string)).sort());
+  expect(files.filter((file) => exportsOf(sources.get(file) as string).length === 0)).toEqual([]);
+});
+
+test('ids are unique', () => {
+  const own = machines.filter(([, machine]) => !varied.has(machine));
+  expect(new Set(own.map(([, { id }]) => id)).size).toBe(own.length);
+  for (const [machine, base] of varied) expect((machine as AnyStateMachine).id).toBe((base as AnyStateMachine).id);
+});
+
+test('paths are named after kernel functions; what is none is a thread, or several functions at once', () => {
+  const other = [
+    'direct_io',
+    'gup_slow',
+    'memunmap_pages_5_10',
+    'percpu_ref_owner',
+    'percpu_ref_switch_bias_first',
+    'percpu_ref_user',
+    'task',
+    'truncate',
+    'unbind',
+    'user_access',
+  ];
+  const functions = [
+    'flush_tlb_mm_range',
+    'gup_fast',
+    'handle_mm_fault',
+    'memunmap_pages',
+    'munmap',
+    'percpu_ref_is_zero',
+    'percpu_ref_kill',
+    'percpu_ref_put',
+    'percpu_ref_switch_to_atomic_rcu',
+    'percpu_ref_tryget',
+    'put_page',
+    'unmap_page_range',
+  ];
+  expect([...new Set(paths.map(([, { id }]) => id))].sort()).toEqual([...other, ...functions].sort());
+});
+
+describe.each(machines)('%s', (name, machine) => {
+  test('its config is data: JSON, but for the context', () => {
+    // `setup` adds `schemas`, undefined where there are none.
+    const { context: _, schemas: __, ...config } = machine.config as typeof machine.config & { schemas?: undefined };
+    expect(JSON.parse(JSON.stringify(config))).toStrictEqual(config);
+    canonical(config);
+  });
+
+  test('each state has a description; that of a BUG state begins with BUG: or WARN_ON:', () => {
+    if (states(machine).length === 0) expect(machine.root.description).toMatch(/\S/);
+    for (const node of states(machine)) {
+      expect([nameOf(node), node.description]).toEqual([nameOf(node), expect.stringMatching(/\S/)]);
+      expect([nameOf(node), isWarning(node.description)]).toEqual([nameOf(node), isBug(node)]);
+    }
+  });
+
+  test('its states are named like functions, and at most three deep', () => {
+    expect(machine.id).toMatch(/^[a-z][a-z0-9_]*$/);
+    for (const node of states(machine)) {
+      expect(node.key).toMatch(/^[a-z_][a-z0-9_]*$/);
+      expect(node.path.length).toBeLessThanOrEqual(3);
+    }
+  });
+
+  test('nobody leaves a BUG state', () => {
+    for (const node of states(machine).filter(isBug)) expect([nameOf(node), node.ownEvents, node.always]).toEqual([nameOf(node), [], undefined]);
+  });
+
+  test('it has no timers and no children', () => {
+    for (const node of stateNodes(machine)) expect([nameOf(node), node.after, node.invoke]).toEqual([nameOf(node), [], []]);
+  });
+
+  test('what it names is implemented, and what is implemented is named', () => {
+    const shape = shapes.find((machines) => machines.includes(machine)) ?? [machine];
+    for (const kind of ['guards', 'actions'] as const) {
+      const named = (one: AnyStateMachine): string[] => namesIn(one.config, kind);
+      const implemented = Object.keys(machine.implementations[kind]);
+      expect(named(machine).filter((used) => !implemented.includes(used))).toEqual([]);
+      expect(implemented.filter((known) => !shape.some((one) => named(one).includes(known)))).toEqual([]);
+    }
+  });
+
+  test('it starts, with a context of plain JSON', () => {
+    const input = inputs[name] ?? {};
+    const spokenTo = Object.values(input).filter((value) => typeof value === 'string' && value !== 'ipi');
+    const { live } = new Rig({
+      ...Object.fromEntries(spokenTo.map((address) => [address, answers()])),
+      it: actor(machine, { input: input as never, choices: [] }),
+    });
+    expect(live.snapshot('it').status).toBe('active');
+    expect(JSON.parse(JSON.stringify(live.snapshot('it').context))).toStrictEqual(live.snapshot('it').context);
+    live.identity();
+  });
+});
+
+test.each(paths)('%s: a path has somewhere to rest', (_, machine) => {
+  const resting = states(machine).filter(({ tags }) => tags.includes('rest'));
+  expect(resting.length).toBeGreaterThan(0);
+  // Who rests is called, or has nothing left to do: no step is taken there.
+  for (const node of resting) expect([nameOf(node), node.ownEvents.includes('step'), node.always]).toEqual([nameOf(node), false, undefined]);
+});
+
+test('the interconnect is transition logic with a context of plain JSON', () => {
+  expect(isMachine(interconnect as never)).toBe(false);
+  canonical(createActor(interconnect, { input: { cpus: ['cpu0'] } }).getSnapshot().context);
+});
+
+/** The names of guards, or of actions, that a config uses. */
+function namesIn(config: unknown, kind: 'guards' | 'actions'): string[] {
+  const keys = kind === 'guards' ? ['guard'] : ['actions', 'entry', 'exit'];
+  const names = new Set<string>();
+  const walk = (value: unknown): void => {
+    if (typeof value !== 'object' || value === null) return;
+    for (const [key, inner] of Object.entries(value)) {
+      const own = keys.includes(key) ? [inner].flat() : [];
+      for (const one of own) if (typeof one === 'string') names.add(one);
+      walk(inner);
+    }
+  };
+  walk(config);
+  return [...names].sort();
+}
+
+type Node = { type: string; [field: string]: unknown };
+const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && typeof (value as Node).type === 'string';
+
+function nodesIn(value: unknown): Node[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const inside = Object.values(value).flatMap(nodesIn);
+  return isNode(value) ? [value, ...inside] : inside;
+}
+
+/** The expressions in a literal that a tool reading it without running it cannot follow. */
+function computedIn(node: Node): string[] {
+  switch (node.type) {
+    case 'ObjectExpression':
+      return (node.properties as Node[]).flatMap((property) => {
+        const key = property.key as Node | undefined;
+        if (property.type !== 'KeyValueProperty' || !['Identifier', 'StringLiteral'].includes(key?.type ?? '')) return [property.type];
+        return key?.value === 'context' ? [] : computedIn(property.value as Node);
+      });
+    case 'ArrayExpression':
+      return (node.elements as { expression: Node; spread: unknown }[]).flatMap(({ expression, spread }) =>
+        spread ? ['SpreadElement'] : computedIn(expression),
+      );
+    case 'StringLiteral':
+    case 'BooleanLiteral':
+    case 'NumericLiteral':
+      return [];
+    default:
+      return [node.type];
+  }
+}
+
+const configsIn = (program: Module): Node[] =>
+  nodesIn(program).flatMap((node) => {
+    if (node.type !== 'CallExpression') return [];
+    const callee = node.callee as Node & { property?: Node };
+    if (callee.type !== 'MemberExpression' || callee.property?.value !== 'createMachine') return [];
+    return [(node.arguments as { expression: Node }[])[0]?.expression as Node];
+  });
+
+test.each(files)('%s: createMachine is given a literal, which a tool can read without running it', (file) => {
+  const configs = configsIn(parseSync(sources.get(file) as string, { syntax: 'typescript' }));
+  expect(configs).toHaveLength(exportsOf(sources.get(file) as string).filter((name) => !name.startsWith('unbind') || name === 'unbind').length);
+  expect(configs.flatMap(computedIn)).toEqual([]);
+});
