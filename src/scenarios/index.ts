@@ -1,0 +1,10 @@
+import { gupUnbindScenario } from './gup-unbind.js';
+import { percpuRefScenario } from './percpu-ref.js';
+import type { Scenario } from './scenario.js';
+
+export { type GupUnbindSetup, gupUnbindSystem, reference } from './gup-unbind-system.js';
+export { type PercpuRefSetup, percpuRefSystem } from './percpu-ref.js';
+export * from './scenario.js';
+
+/** Every scenario that is shipped. */
+export const scenarios: readonly Scenario[] = [gupUnbindScenario, percpuRefScenario];

@@ -1,0 +1,7 @@
+import { bug, deadlockFree, type Property } from '../property/property.js';
+
+/** Properties of the kernel's protocols, named as in the domain tables. Each is the same object wherever it is asked. */
+export const I1 = bug('I1', 'no struct page is accessed after remove_pages');
+export const I6 = bug('I6', 'reference counts never go below zero');
+export const UAF = bug('UAF', 'nothing is used after it was freed');
+export const I11: Property = deadlockFree('I11', 'whoever waits goes on in the end: no deadlock');

@@ -1,0 +1,100 @@
+import { check, subjectOf } from '../../src/check/check.js';
+import { build, type Case, expectedVerdict, scenarios } from '../../src/scenarios/index.js';
+
+const cases = scenarios.flatMap((scenario) => scenario.variants.map((variant) => [`${scenario.id}/${variant.id}`, build(scenario, variant)] as const));
+
+/** Every row of the domain tables, as far as safety and deadlock go. A2 and C4 are livelocks; there is no C8. */
+const rows: Record<string, string[]> = {
+  'gup-unbind': ['A0', 'A0d', 'A1', 'A3', 'A3z', 'A4', 'A5', 'A6', 'A7', 'A8', 'A8a', 'A8b', 'A8c', 'A8d', 'A9', 'A9b', 'A10', 'A11', 'A12', 'A13'],
+  'percpu-ref': ['C0', 'C1', 'C2', 'C3', 'C5', 'C6', 'C7', 'C9', 'C10', 'C11', 'C12', 'C13'],
+};
+
+test.each(Object.entries(rows))('%s has a variant for every row of its table', (id, expected) => {
+  const scenario = scenarios.find((candidate) => candidate.id === id);
+  expect([...new Set(scenario?.variants.map(({ row }) => row))]).toEqual(expected);
+});
+
+test.each(scenarios.map((scenario) => [scenario.id, scenario] as const))(
+  '%s: variants have unique names, a summary, a source and an expectation',
+  (_, { variants }) => {
+    expect(new Set(variants.map(({ id }) => id)).size).toBe(variants.length);
+    for (const variant of variants) {
+      expect(variant.summary).not.toBe('');
+      expect(variant.source).toContain(variant.row);
+      expect(expectedVerdict(variant)).not.toBeNull();
+      expect(
+        Object.keys(variant.expected).filter(
+          (name) =>
+            !build(scenarios.find(({ variants: all }) => all.includes(variant)) as never, variant).system.properties.some((property) => property.name === name),
+        ),
+      ).toEqual([]);
+    }
+  },
+);
+
+// Each counterexample is replayed on live XState within `check`, which throws if it does not violate there too.
+test.each(cases)('%s has the verdict of the table', async (_, found: Case) => {
+  const result = await check(subjectOf(found));
+  const judged = result.properties.filter(({ expected }) => expected !== null).map(({ name, verdict }) => [name, verdict]);
+  expect(judged).toEqual(result.properties.filter(({ expected }) => expected !== null).map(({ name, expected }) => [name, expected]));
+  expect(result.verdict).toBe(result.expected);
+  expect(result.asExpected).toBe(true);
+  // A verdict on a question that was never asked is worth nothing.
+  expect(result.vacuous).toEqual([]);
+  if (result.verdict === 'holds') expect(result.exploration.ignoredMessages).toEqual([]);
+  const { states, transitions, depth } = result.exploration;
+  const lengths = Object.fromEntries(result.properties.flatMap(({ name, counterexample }) => (counterexample ? [[name, counterexample.length]] : [])));
+  expect({ states, transitions, depth, lengths }).toMatchSnapshot();
+});
+
+const safe = (id: string): [string, Case] => {
+  const scenario = scenarios.find((candidate) => id.startsWith(candidate.id));
+  const variant = scenario?.variants.find((candidate) => `${scenario.id}/${candidate.id}` === id);
+  if (!scenario || !variant) throw new Error(`no ${id}`);
+  return [id, build(scenario, variant)];
+};
+
+/** Parameters that must not change a verdict, for the variants that are safe in something. */
+test.each([
+  ['gup-unbind/A0', { flush: 'broadcast' }],
+  ['gup-unbind/A0', { gups: 2 }],
+  ['gup-unbind/A0d', { flush: 'broadcast' }],
+  ['gup-unbind/A0d', { mapped: 0 }],
+  ['gup-unbind/A0d', { ref: 'atomic' }],
+  ['gup-unbind/A0d', { gups: 2 }],
+  ['gup-unbind/A3.ipi', { gups: 2 }],
+  ['gup-unbind/A3.ipi', { mapped: 0 }],
+  ['gup-unbind/A3z', { gups: 2 }],
+  ['gup-unbind/A3z', { flush: 'broadcast' }],
+  ['gup-unbind/A4.ipi', { gups: 2 }],
+  ['gup-unbind/A6.percpu', { gups: 2 }],
+  ['gup-unbind/A6.percpu', { flush: 'broadcast' }],
+  ['gup-unbind/A8', { flush: 'broadcast' }],
+  ['gup-unbind/A8', { mapped: 0 }],
+  ['gup-unbind/A8', { flush: 'broadcast', mapped: 0 }],
+  ['gup-unbind/A8', { flush: 'broadcast', gups: 2 }],
+  ['gup-unbind/A8a.ipi', { mapped: 0 }],
+  ['gup-unbind/A10.scan', { flush: 'broadcast' }],
+  ['percpu-ref/C0.tryget_live', { users: 3 }],
+  ['percpu-ref/C0.tryget', { users: 3 }],
+  ['percpu-ref/C7.unhash-first', { users: 3 }],
+] as const)('%s with %o has the same verdict', async (id, parameters) => {
+  const [, { scenario, variant }] = safe(id);
+  const result = await check(subjectOf(build(scenario, variant, parameters)));
+  expect(result.asExpected).toBe(true);
+  expect(result.exploration.exhausted).toBe(true);
+});
+
+test('what tells variants of a row apart is one parameter or one safeguard', () => {
+  const flips: [string, string, string][] = [
+    ['gup-unbind/A3.broadcast', 'gup-unbind/A3.ipi', 'flush'],
+    ['gup-unbind/A4.broadcast', 'gup-unbind/A4.ipi', 'flush'],
+    ['gup-unbind/A6.atomic', 'gup-unbind/A6.percpu', 'ref'],
+    ['gup-unbind/A8a.broadcast', 'gup-unbind/A8a.ipi', 'flush'],
+    ['gup-unbind/A9b.ordinary', 'gup-unbind/A9b.devmap', 'base'],
+  ];
+  for (const [one, other, name] of flips) {
+    const [a, b] = [safe(one)[1], safe(other)[1]].map(({ parameters }) => JSON.parse(JSON.stringify({ ...parameters, mapped: 1 })));
+    expect(Object.keys(a).filter((key) => a[key] !== b[key])).toEqual([name]);
+  }
+});
