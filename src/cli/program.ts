@@ -1,0 +1,90 @@
+import { Command, Option } from 'commander';
+import { type CheckFlags, check } from './commands/check.js';
+import { list } from './commands/list.js';
+import { replay } from './commands/replay.js';
+import { type RunFlags, run } from './commands/run.js';
+import { type ShowFlags, show } from './commands/show.js';
+import type { Context } from './context.js';
+import { exitCodes } from './failure.js';
+import { type FormatName, formatNames, formats, nameValue, seconds, size, wholeNumber } from './options.js';
+
+const naming = 'a scenario, a variant (scenario/variant), a pattern of either (gup-*), or a module that exports a system';
+// A token carries four bytes a step at most; longer runs than this are of no use to anybody.
+const mostSteps = 50_000;
+
+const paramOption = (): Option => new Option('--param <name=value>', "set a scenario's parameter; repeatable").argParser(nameValue('--param'));
+const formatOption = (): Option =>
+  new Option('--format <list>', `any of ${formatNames.join(', ')}, separated by commas`).argParser(formats).default(['columns'], 'columns');
+const limitOptions = (): Option[] => [
+  new Option('--max-states <n>', 'end the search of a variant after so many states').argParser(wholeNumber('--max-states')),
+  new Option('--max-seconds <n>', 'end the search of a variant after so many seconds').argParser(seconds('--max-seconds')),
+  new Option('--max-memory <size>', 'end the search of a variant when its tables take so much memory: 512M, 2G').argParser(size('--max-memory')),
+];
+
+const withOptions = (command: Command, options: readonly Option[]): Command => options.reduce((extended, option) => extended.addOption(option), command);
+
+const epilogue = `
+Exit codes: 0 every verdict is as expected; 1 some verdict is not; 2 the call was wrong; 3 inconclusive (a limit was hit).`;
+
+/** The command line. `done` is told the exit code of the command that ran. */
+export function program(context: Context, done: (code: number) => void): Command {
+  const { io } = context;
+  const top = new Command('shootdown')
+    .description("checks every interleaving of a system of XState actors: shipped with the Linux kernel's memory-management protocols")
+    .version(io.version, '-V, --version', 'print the version')
+    .exitOverride()
+    .configureOutput({ writeOut: io.stdout, writeErr: () => {}, getOutHelpWidth: () => io.columns, getOutHasColors: () => false })
+    .addHelpText('after', epilogue);
+  const finishing =
+    <A extends unknown[]>(action: (...given: A) => Promise<number>) =>
+    async (...given: A): Promise<void> =>
+      done(await action(...given));
+
+  top
+    .command('list')
+    .description('list the scenarios with their questions, variants and expected verdicts')
+    .option('--json', 'print one JSON document')
+    .action((flags: { json?: boolean }) => {
+      list(context, flags);
+      done(exitCodes.asExpected);
+    });
+
+  withOptions(
+    top
+      .command('check')
+      .description('explore every interleaving and compare the verdicts with what is expected')
+      .argument('[what...]', `${naming}; without, every scenario`),
+    [
+      new Option('--json', 'print one JSON document (shootdown.check/1)'),
+      new Option('--junit <file>', "also write the results as JUnit's XML"),
+      ...limitOptions(),
+      new Option('--continue', 'find the shortest counterexample of every property, not of the first'),
+      paramOption(),
+      new Option('--first', 'also print the first counterexample in full'),
+      new Option('--verbose', 'print what each verdict rests on: its receipt'),
+    ],
+  ).action(finishing((what: string[], flags: CheckFlags) => check(context, what, flags)));
+
+  withOptions(top.command('show').description('print the shortest counterexample of one variant').argument('<what>', naming), [
+    formatOption(),
+    new Option('--property <name>', 'the counterexample of this property'),
+    paramOption(),
+    ...limitOptions(),
+  ]).action(finishing((what: string, flags: ShowFlags) => show(context, what, flags)));
+
+  withOptions(top.command('run').description("run one variant live, in XState's own runtime").argument('<what>', naming), [
+    new Option('--schedule <schedule>', 'random:SEED, round-robin, a token, or a file with one').default('round-robin'),
+    new Option('--steps <n>', 'how many steps at most (default: 1000, or the whole of a recorded schedule)').argParser(wholeNumber('--steps', mostSteps)),
+    paramOption(),
+  ]).action(finishing((what: string, flags: RunFlags) => run(context, what, flags)));
+
+  withOptions(
+    top
+      .command('replay')
+      .description('replay a recorded schedule live, and say where it does not fit any more')
+      .argument('<token-or-file>', 'a token (sd1:...), or a file with one or with a JSON schedule'),
+    [formatOption()],
+  ).action(finishing((tokenOrFile: string, flags: { format: FormatName[] }) => replay(context, tokenOrFile, flags)));
+
+  return top;
+}

@@ -1,0 +1,126 @@
+import type { LiveStep } from '../live/live.js';
+import type { Replay } from '../schedule/replay.js';
+import type { SystemActor } from '../system/system.js';
+import { type AnySnapshot, placeOf } from '../system/view.js';
+import { actingBefore } from './before.js';
+import { brief, choiceText, count } from './text.js';
+import { wrap } from './wrap.js';
+
+export interface ColumnsOptions {
+  /** Fold uneventful stretches (default). */
+  fold?: boolean;
+  /** Characters a line; default 75, what a commit message has room for. */
+  width?: number;
+}
+
+interface Cell {
+  column: number;
+  text: string;
+}
+
+/** The titles of the columns, which of them a step stands in, and how its actor is named there. */
+interface Columns {
+  titles: string[];
+  place: (actor: SystemActor) => { column: number; prefix: string };
+}
+
+/** More columns than this, and actors without a lane get none of their own. */
+const most = 3;
+/** More columns than this are too narrow for many a cell. */
+const roomy = 2;
+const narrowest = 12;
+
+const laneOf = (actor: SystemActor): string => actor.lane ?? actor.address;
+const widthOf = (columns: number, total: number): number => Math.floor((total - gapOf(columns) * (columns - 1)) / columns);
+const gapOf = (columns: number): number => (columns > 2 ? 2 : 4);
+
+function arrange({ system, steps }: Replay, total: number): Columns {
+  const acting = new Set(steps.map(({ choice }) => choice.actor));
+  const used = new Set([...acting].map(laneOf));
+  const homeless = system.actors.filter((actor) => actor.lane === null && acting.has(actor)).map(({ address }) => address);
+  let lanes = [...new Set(system.actors.flatMap(({ lane }) => (lane === null ? [] : [lane])))];
+  // Nobody draws an idle CPU when that makes the others narrow.
+  if (lanes.length + homeless.length > roomy) lanes = lanes.filter((lane) => used.has(lane));
+  const titles = lanes.length + homeless.length <= most ? [...lanes, ...homeless] : lanes;
+  if (titles.length === 0 || widthOf(titles.length, total) < narrowest)
+    return { titles: ['all actors'], place: (actor) => ({ column: 0, prefix: `${laneOf(actor)}: ` }) };
+  return {
+    titles,
+    place: (actor) => {
+      const column = titles.indexOf(laneOf(actor));
+      const named = column < 0 || (actor.lane !== null && !actor.path);
+      return { column: Math.max(column, 0), prefix: named ? `${actor.address}: ` : '' };
+    },
+  };
+}
+
+/** The actor's state before the step (in kernel machines, the function), and what it was answered. */
+function textOf({ choice, messages }: LiveStep, before: AnySnapshot): string {
+  const { address } = choice.actor;
+  const reply = messages.filter(({ from, to }) => to === address && from !== null && from !== address).at(-1);
+  const what = choice.event.type === 'step' ? placeOf(before) : choiceText(choice);
+  return reply ? `${what}: ${brief(reply.event) || reply.event.type}` : what;
+}
+
+const involved = ({ choice, messages, changed }: LiveStep): string[] => [
+  choice.actor.address,
+  ...messages.flatMap(({ from, to }) => (from === null ? [to] : [from, to])),
+  ...changed.map(({ actor }) => actor.address),
+];
+
+/** Whether each step involves only actors that no other lane's steps involve. In a schedule of one lane nothing is uneventful. */
+function uneventful(steps: readonly LiveStep[]): boolean[] {
+  const users = new Map<string, Set<string>>();
+  for (const step of steps) for (const address of involved(step)) users.set(address, (users.get(address) ?? new Set()).add(laneOf(step.choice.actor)));
+  const lanes = new Set(steps.map(({ choice }) => laneOf(choice.actor)));
+  return steps.map((step) => lanes.size > 1 && involved(step).every((address) => users.get(address)?.size === 1));
+}
+
+const shortestFolded = 4;
+
+/** Keeps the first and the last of each long run of uneventful steps of one lane. */
+function fold(steps: readonly LiveStep[], cells: readonly Cell[]): Cell[] {
+  const quiet = uneventful(steps);
+  const lane = (at: number): string => laneOf((steps[at] as LiveStep).choice.actor);
+  const kept: Cell[] = [];
+  for (let at = 0; at < steps.length; ) {
+    let end = at + 1;
+    while (quiet[at] && end < steps.length && quiet[end] && lane(end) === lane(at)) end++;
+    const run = cells.slice(at, end);
+    const [first, last] = [run[0] as Cell, run.at(-1) as Cell];
+    if (run.length >= shortestFolded) kept.push(first, { column: first.column, text: `... (${count(run.length - 2, 'step')})` }, last);
+    else kept.push(...run);
+    at = end;
+  }
+  return kept;
+}
+
+/**
+ * A schedule as kernel developers draw it in commit messages: a column per CPU, time running down.
+ * @param ending What the last line says after `=> ` (see `violationText`); null for no such line.
+ */
+export function columns(replay: Replay, ending: string | null, options: ColumnsOptions = {}): string {
+  const { fold: folding = true, width: total = 75 } = options;
+  const { titles, place } = arrange(replay, total);
+  const width = widthOf(titles.length, total);
+  const gap = ' '.repeat(gapOf(titles.length));
+  const row = (texts: readonly string[]): string[] => {
+    const wrapped = texts.map((text) => (text === '' ? [] : wrap(text, width)));
+    const lines = Array.from({ length: Math.max(...wrapped.map((lines) => lines.length)) }, (_, at) =>
+      wrapped.map((lines) => (lines[at] ?? '').padEnd(width)).join(gap),
+    );
+    return lines.map((line) => line.trimEnd());
+  };
+  const before = actingBefore(replay);
+  const cells = replay.steps.map((step, at): Cell => {
+    const { column, prefix } = place(step.choice.actor);
+    return { column, text: prefix + textOf(step, before[at] as AnySnapshot) };
+  });
+  const shown = folding ? fold(replay.steps, cells) : cells;
+  return [
+    ...row(titles),
+    titles.map(() => '-'.repeat(width)).join(gap),
+    ...shown.flatMap(({ column, text }) => row(titles.map((_, at) => (at === column ? text : '')))),
+    ...(ending === null ? [] : wrap(`=> ${ending}`, total, 3)),
+  ].join('\n');
+}

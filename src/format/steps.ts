@@ -1,0 +1,20 @@
+import type { Replay } from '../schedule/replay.js';
+import { changesOf } from './changes.js';
+import { choiceText, inFull, plain } from './text.js';
+
+/** A schedule as a numbered list: each step's choice, its messages, and what it changed. */
+export function steps(replay: Replay, ending: string | null): string {
+  const lines: string[] = [];
+  for (const step of replay.steps) {
+    const indent = ' '.repeat(`${step.number}. `.length);
+    lines.push(`${step.number}. ${step.choice.actor.address}: ${choiceText(step.choice)}`);
+    // A message from nobody is the choice itself.
+    for (const { from, to, event } of step.messages) if (from !== null) lines.push(`${indent}${from} -> ${to}: ${inFull(event)}`);
+    for (const { actor, path, before, after } of changesOf(step)) {
+      const where = path === null || path === '' ? actor : `${actor}.${path}`;
+      lines.push(`${indent}${where}: ${path === null ? `${before} -> ${after}` : `${plain(before)} -> ${plain(after)}`}`);
+    }
+  }
+  if (ending !== null) lines.push(`=> ${ending}`);
+  return lines.join('\n');
+}

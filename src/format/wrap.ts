@@ -1,0 +1,28 @@
+/** Where a word that does not fit is cut: after the last `_`, `.`, `/` or `-` that fits, else anywhere. */
+function cutOf(word: string, room: number): number {
+  const fitting = word.slice(0, room);
+  const last = Math.max(...['_', '.', '/', '-'].map((mark) => fitting.lastIndexOf(mark)));
+  return last > 0 ? last + 1 : room;
+}
+
+/** Breaks a text into lines of at most `width` characters, those after the first set in by `indent`. */
+export function wrap(text: string, width: number, indent = 2): string[] {
+  const lines: string[] = [];
+  let line = '';
+  const room = (): number => width - (lines.length > 0 ? indent : 0);
+  const flush = (): void => {
+    lines.push(lines.length > 0 ? ' '.repeat(indent) + line : line);
+    line = '';
+  };
+  for (let word of text.split(/\s+/).filter((part) => part !== '')) {
+    if (line !== '' && line.length + 1 + word.length > room()) flush();
+    for (; word.length > room(); flush()) {
+      const cut = cutOf(word, room());
+      line = word.slice(0, cut);
+      word = word.slice(cut);
+    }
+    line = line === '' ? word : `${line} ${word}`;
+  }
+  if (line !== '' || lines.length === 0) flush();
+  return lines;
+}
