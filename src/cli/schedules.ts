@@ -6,7 +6,7 @@ import { LiveSystem } from '../live/live.js';
 import type { Replay } from '../schedule/replay.js';
 import { isToken, parseToken, type Token } from '../schedule/token.js';
 import { messageOf, ScheduleError, UsageError } from '../system/errors.js';
-import type { System } from '../system/system.js';
+import { choiceAt, type System } from '../system/system.js';
 import { isSystemError, systemMessage } from './failure.js';
 import type { Io } from './io.js';
 import { violationNow } from './violations.js';
@@ -69,10 +69,8 @@ export function play(system: System, schedule: readonly number[]): Played {
   };
   look(false);
   for (const [at, index] of schedule.entries()) {
-    const choice = system.choices[index];
     try {
-      if (!choice) throw new ScheduleError(`step ${at + 1}: choice ${index} is not one of this system's ${system.choices.length}`, at + 1);
-      run.steps.push(live.take(choice));
+      run.steps.push(live.take(choiceAt(system, index, at + 1)));
     } catch (error) {
       if (!(error instanceof ScheduleError)) throw error;
       run.misfit = error;

@@ -1,5 +1,5 @@
 import { from, Observable } from 'rxjs';
-import type { Choice } from '../system/system.js';
+import { type Choice, choiceAt } from '../system/system.js';
 import type { LiveSystem } from './live.js';
 
 /** A stream of choices that asks the system what is possible before each; it ends with the system, or after `steps`. */
@@ -41,6 +41,6 @@ export function roundRobin(live: LiveSystem, steps: number): Observable<Choice> 
   });
 }
 
-/** A recorded schedule. */
+/** A recorded schedule. @throws {ScheduleError} for a number that is no choice of the system. */
 export const recorded = (live: LiveSystem, schedule: readonly number[]): Observable<Choice> =>
-  from(schedule.map((index) => live.system.choices[index] as Choice));
+  from(schedule.map((index, at) => choiceAt(live.system, index, at + 1)));

@@ -1,8 +1,8 @@
 import type { Violation } from '../explore/explorer.js';
 import { type LiveOptions, type LiveStep, LiveSystem } from '../live/live.js';
 import { violatedBy } from '../property/property.js';
-import { InternalError, ScheduleError } from '../system/errors.js';
-import type { Choice, System } from '../system/system.js';
+import { InternalError } from '../system/errors.js';
+import { type Choice, choiceAt, type System } from '../system/system.js';
 import { rests } from '../system/view.js';
 
 /** A schedule as it ran live. */
@@ -18,11 +18,7 @@ export interface Replay {
  */
 export function replay(system: System, schedule: readonly number[], options: LiveOptions = {}): Replay {
   const live = new LiveSystem(system, options);
-  const steps = schedule.map((index, at) => {
-    const choice = system.choices[index];
-    if (!choice) throw new ScheduleError(`step ${at + 1}: choice ${index} is not one of this system's ${system.choices.length}`, at + 1);
-    return live.take(choice);
-  });
+  const steps = schedule.map((index, at) => live.take(choiceAt(system, index, at + 1)));
   return { system, steps, live };
 }
 

@@ -1,7 +1,7 @@
 import type { AnyActorLogic, EventFromLogic, InputFrom } from 'xstate';
 import { bug, deadlockFree, type Property } from '../property/property.js';
 import { fingerprint } from './canonical.js';
-import { ModelError } from './errors.js';
+import { ModelError, ScheduleError } from './errors.js';
 import { delayedEvents, isMachine, outline, refuseUnsupported } from './logic.js';
 import type { Address } from './message.js';
 
@@ -139,6 +139,13 @@ export function defineSystem(config: SystemConfig): System {
       ]),
     ),
   };
+}
+
+/** The choice that a schedule's number stands for. @throws {ScheduleError} when the system has no such choice. */
+export function choiceAt(system: System, index: number, step: number): Choice {
+  const choice = system.choices[index];
+  if (!choice) throw new ScheduleError(`step ${step}: choice ${index} is not one of this system's ${system.choices.length}`, step);
+  return choice;
 }
 
 /** A choice in words: `cpu0: interrupt`, `cpu0: fill {"vpn":0}`. */

@@ -219,3 +219,8 @@ describe('an actor that fails', () => {
     expect(refusal(() => live.take(choice(system, 'b: step')))).toBe("ModelError: system 's', live, step 1: no page at all");
   });
 });
+
+test('a recorded schedule with a number that is no choice is refused, naming the step', () => {
+  const live = new LiveSystem(lostUpdate());
+  expect(() => recorded(live, [0, 99])).toThrow("step 2: choice 99 is not one of this system's");
+});

@@ -94,7 +94,7 @@ test.each<[string[], 'ipi' | 'broadcast']>([
   [['cpu0'], 'ipi'],
   [['cpu0'], 'broadcast'],
 ])('one flush remembers nothing of the one before (mask: %j, %s)', (mask, kind) => {
-  const system = call(rig(mask, kind)).settle();
+  const system = call(rig(mask, kind)).settle('flush').settle();
   expect(system.context('flush')).toMatchObject({ mask: [], targets: [], caller: '', request: { vpns: [] } });
   call(system, [1]).settle();
   expect(cached(system)[0]).toBe('');

@@ -105,9 +105,12 @@ describe('an ordinary page', () => {
     [false, presentPte(4), [4]],
     [true, presentPte(4, { special: true }), [77]],
   ])('it can be called again, and remembers nothing (pin: %s, %j)', (pin, pte, pages) => {
-    const system = call(call(rig({ pin, ptes: { 0: pte } }), 0).settle(), 0).settle();
-    expect(returned(system)).toEqual([pages, pages]);
-    expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], held: null, seq: 0, head: -1, pte: { kind: 'none' } });
+    const system = rig({ pin, ptes: { 0: pte } });
+    for (let round = 1; round <= 2; round++) {
+      call(system, 0).settle();
+      expect(returned(system)).toEqual(Array(round).fill(pages));
+      expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], held: null, seq: 0, head: -1, pte: { kind: 'none' } });
+    }
   });
 });
 

@@ -95,6 +95,16 @@ test.each(['rcu.read_lock', 'rcu.read_unlock'])('rcu_read_unlock outside a secti
   expect(system.bugs()).toEqual(['BUG: rcu_read_unlock without rcu_read_lock']);
 });
 
+test('C1: an end that does not wait for readers is that of what was asked for first', () => {
+  const hasty = rcu.provide({ guards: { readersDone: ({ context }) => context.pending.length > 0 } });
+  const system = new Rig({ rcu: actor(hasty, { choices: ['grace_period'] }), p: probe(), q: probe() });
+  system.say('q', 'rcu', 'rcu.read_lock');
+  system.say('p', 'rcu', 'synchronize_rcu');
+  system.say('q', 'rcu', 'synchronize_rcu');
+  system.take('rcu', 'grace_period');
+  expect([system.heard('p'), system.heard('q'), system.context('rcu').pending]).toEqual([over, [], [{ to: 'q', waitsFor: ['q'] }]]);
+});
+
 /** What RCU promises, said in another way: sections are numbered, and whoever waits remembers those that were open. */
 class Oracle {
   private sections = 0;
