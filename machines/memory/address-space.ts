@@ -53,7 +53,7 @@ type Event =
   | Signed<{ type: 'pte.get_and_clear'; vpn: number } | { type: 'pte.set'; vpn: number; pte: Pte }>
   | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'vma.find'; vpn: number } | { type: 'vma.unlink'; vpns: number[] }>
   | Signed<{ type: 'tlb_gen.inc' } | { type: 'cpumask.read' } | { type: 'cpumask.set'; cpu: Address } | { type: 'cpumask.clear'; cpu: Address }>
-  | Signed<{ type: 'gather.begin' } | { type: 'gather.end' }>
+  | Signed<{ type: 'gather.begin' } | { type: 'gather.end' } | { type: 'gather.read' }>
   | Signed<{ type: 'has_pinned.set' } | { type: 'seqcount.read' }>;
 
 const { reply } = speaker<Context, Event>();
@@ -80,7 +80,9 @@ export const addressSpace = setup({
     markWalked: assign({
       ptes: ({ context, event }) => {
         const { vpn, write } = received(event, 'pte.walk');
-        return { ...context.ptes, [vpn]: walked(pteOf(context, vpn), write) };
+        const before = pteOf(context, vpn);
+        const after = walked(before, write);
+        return after === before ? context.ptes : { ...context.ptes, [vpn]: after };
       },
     }),
     clear: assign({ ptes: ({ context, event }) => ({ ...context.ptes, [received(event, 'pte.get_and_clear').vpn]: none }) }),
@@ -100,6 +102,7 @@ export const addressSpace = setup({
     clearCpu: assign({ cpumask: ({ context, event }) => context.cpumask.filter((cpu) => cpu !== received(event, 'cpumask.clear').cpu) }),
     gatherBegin: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending + 1 }),
     gatherEnd: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending - 1 }),
+    replyGathers: reply(({ context }) => ({ type: 'gathers', pending: context.tlbFlushPending })),
     setPinned: assign({ hasPinned: true }),
     replySeq: reply(({ context }) => ({ type: 'seqcount', value: context.writeProtectSeq })),
   },
@@ -121,6 +124,7 @@ export const addressSpace = setup({
     'cpumask.clear': { actions: 'clearCpu' },
     'gather.begin': { actions: 'gatherBegin', description: 'Z1: tlb_flush_pending++' },
     'gather.end': { actions: 'gatherEnd', description: 'Z15: tlb_flush_pending--' },
+    'gather.read': { actions: 'replyGathers', description: 'Z11: mm_tlb_flush_nested' },
     'has_pinned.set': { actions: 'setPinned', description: 'G1' },
     'seqcount.read': { actions: 'replySeq', description: 'G2, G14' },
   },

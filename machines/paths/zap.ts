@@ -12,6 +12,8 @@ interface Input {
 
 interface Context extends Input {
   caller: Address;
+  /** Pages that it was called with. */
+  range: number[];
   /** Pages not looked at yet. */
   vpns: number[];
   /** Range to flush. */
@@ -20,10 +22,10 @@ interface Context extends Input {
   batch: number[];
 }
 
-type Event = { type: 'step' } | Call<{ vpns: number[] }> | Return | Signed<PteReply> | Signed<{ type: 'locked' } | { type: 'page.head'; head: number }>;
+type Event = { type: 'step' } | Call<{ vpns: number[] }> | Return | Signed<PteReply> | Signed<{ type: 'locked' } | { type: 'gathers'; pending: number }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpns: [] as number[], cleared: [] as number[], batch: [] as number[] };
+const idle = { caller: '', range: [] as number[], vpns: [] as number[], cleared: [] as number[], batch: [] as number[] };
 
 /**
  * unmap_page_range with its mmu_gather (mm/memory.c, mm/mmu_gather.c; 6.12, 7.3), Z1 to Z15: clear the ptes under the
@@ -40,15 +42,19 @@ export const zap = setup({
     },
     present: ({ event }) => received(event, 'pte').pte.kind === 'present',
     morePtes: ({ context }) => context.vpns.length > 0,
+    /** Safeguard (Z11): ptes that another gather has cleared look like none to this one, and may be cached still. */
+    isNested: ({ event }) => received(event, 'gathers').pending > 1,
     hasCleared: ({ context }) => context.cleared.length > 0,
     hasBatch: ({ context }) => context.batch.length > 0,
   },
   actions: {
     remember: assign(({ event }) => {
       const { from, vpns } = received(event, 'call');
-      return { caller: from, vpns };
+      return { caller: from, range: vpns, vpns };
     }),
     gatherBegin: tell(({ context }) => context.mm, { type: 'gather.begin' }),
+    readGathers: tell(({ context }) => context.mm, { type: 'gather.read' }),
+    widen: assign({ cleared: ({ context }) => context.range }),
     gatherEnd: tell(({ context }) => context.mm, { type: 'gather.end' }),
     lockPtl: tell(({ context }) => context.ptl, { type: 'lock' }),
     unlockPtl: tell(({ context }) => context.ptl, { type: 'unlock' }),
@@ -102,12 +108,15 @@ export const zap = setup({
       on: { step: { target: 'next_pte', actions: 'removeRmap' } },
     },
     next_pte: { description: 'Goes on with the next pte', always: [{ guard: 'morePtes', target: 'ptep_get_and_clear' }, { target: 'pte_unmap_unlock' }] },
-    pte_unmap_unlock: {
-      description: 'Z8: drops the page-table lock',
+    pte_unmap_unlock: { description: 'Z8: drops the page-table lock', on: { step: { target: 'mm_tlb_flush_nested', actions: 'unlockPtl' } } },
+    mm_tlb_flush_nested: {
+      description: 'Z11: another gather is under way on this mm: everything in the range is flushed, whoever cleared it',
       on: {
-        step: [
-          { guard: 'hasCleared', target: 'tlb_flush_mmu', actions: 'unlockPtl' },
-          { target: 'tlb_finish_mmu', actions: 'unlockPtl' },
+        step: { actions: 'readGathers' },
+        gathers: [
+          { guard: 'isNested', target: 'tlb_flush_mmu', actions: 'widen' },
+          { guard: 'hasCleared', target: 'tlb_flush_mmu' },
+          { target: 'tlb_finish_mmu' },
         ],
       },
     },

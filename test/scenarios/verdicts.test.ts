@@ -1,5 +1,6 @@
+import { memunmapPages510, unbindDevdax } from '../../machines/index.js';
 import { check, subjectOf } from '../../src/check/check.js';
-import { build, type Case, expectedVerdict, scenarios } from '../../src/scenarios/index.js';
+import { build, type Case, expectedVerdict, gupUnbindSystem, reference, scenarios } from '../../src/scenarios/index.js';
 
 const cases = scenarios.flatMap((scenario) => scenario.variants.map((variant) => [`${scenario.id}/${variant.id}`, build(scenario, variant)] as const));
 
@@ -97,4 +98,9 @@ test('what tells variants of a row apart is one parameter or one safeguard', () 
     const [a, b] = [safe(one)[1], safe(other)[1]].map(({ parameters }) => JSON.parse(JSON.stringify({ ...parameters, mapped: 1 })));
     expect(Object.keys(a).filter((key) => a[key] !== b[key])).toEqual([name]);
   }
+});
+
+test.each(['ipi', 'broadcast'] as const)('devdax up to 5.17 is safe beside a munmap whose gather clears the pte first (%s)', async (flush) => {
+  const devdax = { base: 1, pinsHoldPagemap: true, pin: false, unbind: unbindDevdax, memunmap: memunmapPages510, munmap: true, flush } as const;
+  expect((await check(gupUnbindSystem('nested', { ...reference, ...devdax }))).verdict).toBe('holds');
 });

@@ -96,6 +96,7 @@ test('mm_cpumask is a set', () => {
 test('gathers under way are counted', () => {
   const system = rig();
   for (const message of ['gather.begin', 'gather.begin', 'gather.end']) system.say('p', 'mm', message);
+  expect(system.say('p', 'mm', 'gather.read')).toEqual([{ type: 'gathers', pending: 1 }]);
   expect(system.context('mm').tlbFlushPending).toBe(1);
   system.say('p', 'mm', 'gather.end');
   expect(system.context('mm').tlbFlushPending).toBe(0);

@@ -23,7 +23,7 @@ const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: tr
 function expectAtRest(system: Rig): void {
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
   expect(system.context('mm').tlbFlushPending).toBe(0);
-  expect(system.context('zap')).toMatchObject({ caller: '', vpns: [], cleared: [], batch: [] });
+  expect(system.context('zap')).toMatchObject({ caller: '', range: [], vpns: [], cleared: [], batch: [] });
   expect(system.heard('p').at(-1)).toEqual({ type: 'return' });
 }
 
@@ -35,6 +35,7 @@ test('an ordinary page: its map count goes before the flush, its reference after
     'mm: pte.get_and_clear {"vpn":0}',
     'page4: folio.remove_rmap',
     'ptl: unlock',
+    'mm: gather.read',
     'flush: call {"vpns":[0]}',
     'put: call {"pfn":4,"pinned":false}',
     'mm: gather.end',
@@ -61,6 +62,14 @@ test('ptes that are none need no flush', () => {
   expectAtRest(system);
 });
 
+test('another gather under way: the whole range is flushed, even what was none already', () => {
+  const system = rig({ 1: devmap(4) });
+  system.say('p', 'mm', { type: 'gather.begin' });
+  call(system, 0, 1).settle();
+  expect(system.heard('flush')).toEqual([{ type: 'call', vpns: [0, 1] }]);
+  expect(system.context('mm').tlbFlushPending).toBe(1);
+});
+
 test('many pages: one lock, one flush for those that were there, then the references in order', () => {
   const system = call(rig({ 0: presentPte(5), 2: presentPte(4), 3: devmap(5) }), 0, 1, 2, 3).settle();
   expect(system.said('zap').filter((said) => !said.includes('get_and_clear'))).toEqual([
@@ -69,6 +78,7 @@ test('many pages: one lock, one flush for those that were there, then the refere
     'page5: folio.remove_rmap',
     'page4: folio.remove_rmap',
     'ptl: unlock',
+    'mm: gather.read',
     'flush: call {"vpns":[0,2,3]}',
     'put: call {"pfn":5,"pinned":false}',
     'put: call {"pfn":4,"pinned":false}',
