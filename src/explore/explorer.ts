@@ -200,7 +200,7 @@ export class Explorer {
     const ids = this.system.actors.map((_, actor) => start.writes.get(actor) as number);
     this.widen(ids.entries());
     for (const [actor, id] of ids.entries()) this.store.packing.write(this.batch.words, 0, actor, id);
-    this.enter(noParent, 0);
+    this.batch.enter(this.store.hash(this.batch.words, 0), noParent, 0);
     this.store.addAll(this.batch);
     this.watch.reportBugs(this.watch.charges(start.bugs), () => []);
     this.watch.checkAll(0);
@@ -237,7 +237,7 @@ export class Explorer {
           if (batch.count === batchSize) this.flush();
           batchLeaves[batch.count] = leaf;
           leaves.apply(leaf, store.words, state * store.width, batch.words, batch.count * store.width);
-          this.enter(state, choice);
+          batch.enter(store.hash(batch.words, batch.count * store.width), state, choice);
         }
       }
     }
@@ -252,15 +252,6 @@ export class Explorer {
     const menu = this.located(state, () => choices.filter(enabled));
     menus[id] = menu;
     return menu;
-  }
-
-  /** The state that was written at the end of the batch joins it. */
-  private enter(parent: number, choice: number): void {
-    const { batch, store } = this;
-    const index = batch.count++;
-    batch.hashes[index] = store.hash(batch.words, index * store.width);
-    batch.parents[index] = parent;
-    batch.choices[index] = choice;
   }
 
   /** Adds the batch to the visited table and looks at what is new. */
@@ -307,7 +298,7 @@ export class Explorer {
     this.store.repack(packing);
     this.trees.repack(packing);
     this.leaves.repack(packing);
-    this.batch.words = new Int32Array(batchSize * packing.words);
+    this.batch.reset(packing.words);
   }
 
   private checkLimits(): void {

@@ -16,6 +16,8 @@ const load = 0.8;
 
 /** Successors gathered before they are looked up: enough for their cache misses to overlap, few enough to stay in cache. */
 export const batchSize = 1024;
+/** Most successors that are not new were met a short while ago: these are told without a look at the table. */
+const recentSize = 1 << 16;
 
 /** States on their way into the visited table, hashed. */
 export class Batch {
@@ -28,9 +30,41 @@ export class Batch {
   readonly entries = new Int32Array(batchSize);
   readonly touched = new Int32Array(batchSize);
   count = 0;
+  /** States that passed through lately, by some bits of their hash. */
+  private recent: Int32Array;
+  private readonly isRecent = new Uint8Array(recentSize);
 
-  constructor(width: number) {
+  constructor(private width: number) {
     this.words = new Int32Array(batchSize * width);
+    this.recent = new Int32Array(recentSize * width);
+  }
+
+  /** The state written at the end of the batch joins it, unless it did so a short while ago: then it is there already, or will be. */
+  enter(hash: number, parent: number, choice: number): void {
+    const { words, recent, isRecent, width, count } = this;
+    const slot = hash & (recentSize - 1);
+    const at = count * width;
+    const seen = slot * width;
+    if (isRecent[slot] === 1) {
+      let word = 0;
+      while (word < width && recent[seen + word] === words[at + word]) word++;
+      if (word === width) return;
+    }
+    isRecent[slot] = 1;
+    for (let word = 0; word < width; word++) recent[seen + word] = words[at + word] as number;
+    this.hashes[count] = hash;
+    this.parents[count] = parent;
+    this.choices[count] = choice;
+    this.count = count + 1;
+  }
+
+  /** Empty, for states of another width or packing. */
+  reset(width: number): void {
+    this.width = width;
+    this.words = new Int32Array(batchSize * width);
+    this.recent = new Int32Array(recentSize * width);
+    this.isRecent.fill(0);
+    this.count = 0;
   }
 }
 
