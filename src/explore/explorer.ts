@@ -192,7 +192,7 @@ export class Explorer {
   }
 
   private get bytes(): number {
-    return this.store.bytes + this.trees.bytes + this.leaves.bytes;
+    return this.store.bytes + this.batch.bytes + this.trees.bytes + this.leaves.bytes;
   }
 
   private begin(): void {

@@ -7,7 +7,7 @@ const { imul } = Math;
 export const noParent = 0xffffffff;
 
 /** Arrays grow by this factor once they are large; while small they double. */
-const growth = 1.25;
+const growth = 1.15;
 const small = 1 << 18;
 /** From here on the hash table grows by halves; below it doubles. */
 const largeTable = 1 << 22;
@@ -56,6 +56,11 @@ export class Batch {
     this.parents[count] = parent;
     this.choices[count] = choice;
     this.count = count + 1;
+  }
+
+  get bytes(): number {
+    const arrays = [this.words, this.hashes, this.parents, this.choices, this.fresh, this.entries, this.touched, this.recent, this.isRecent];
+    return arrays.reduce((sum, { byteLength }) => sum + byteLength, 0);
   }
 
   /** Empty, for states of another width or packing. */
