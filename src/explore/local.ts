@@ -141,12 +141,6 @@ export class LocalTables {
     return (this.states[actor.index] as LocalState[])[state] as LocalState;
   }
 
-  /** The rows known so far: local state, message number, transition. */
-  *known(actor: SystemActor): Generator<{ state: number; message: number; row: LocalTransition }> {
-    for (const [state, rows] of (this.rows[actor.index] as Map<number, LocalTransition>[]).entries())
-      for (const [message, row] of rows) yield { state, message, row };
-  }
-
   private rowsOf(actor: SystemActor, state: number): Map<number, LocalTransition> {
     return (this.rows[actor.index] as Map<number, LocalTransition>[])[state] as Map<number, LocalTransition>;
   }

@@ -63,17 +63,23 @@ function valueFor(name: string, spec: ParameterSpec, text: string | number, wher
   return value;
 }
 
+/** A variant's parameters when nothing is set from outside. */
+export const parametersOf = (scenario: Scenario, variant: Variant): Parameters => ({
+  ...Object.fromEntries(Object.entries(scenario.parameters).map(([name, spec]) => [name, spec.default])),
+  ...variant.defaults,
+  ...variant.fixed,
+});
+
 /**
  * Builds a variant with `given` parameters over its defaults.
  * @throws {UsageError} for a parameter that the scenario does not have, the variant fixes, or whose value cannot be.
  */
 export function build(scenario: Scenario, variant: Variant, given: Readonly<Record<string, string | number>> = {}): Case {
   const id = `${scenario.id}/${variant.id}`;
-  const specs = Object.entries(scenario.parameters);
-  const defaults: Record<string, string | number> = { ...Object.fromEntries(specs.map(([name, spec]) => [name, spec.default])), ...variant.defaults };
+  const names = Object.keys(scenario.parameters);
+  const parameters: Record<string, string | number> = { ...parametersOf(scenario, variant) };
   for (const [name, text] of Object.entries(given)) {
     const spec = scenario.parameters[name];
-    const names = specs.map(([known]) => known);
     if (!spec)
       throw new UsageError(
         `${id}: there is no parameter '${name}'${didYouMean(name, names)}${names.length > 0 ? ` (the scenario has ${names.join(', ')})` : ''}`,
@@ -82,9 +88,8 @@ export function build(scenario: Scenario, variant: Variant, given: Readonly<Reco
     const fixed = variant.fixed?.[name];
     if (fixed !== undefined && fixed !== value)
       throw new UsageError(`${id}: parameter '${name}' is '${fixed}' in this variant and cannot be set to '${value}'`);
-    defaults[name] = value;
+    parameters[name] = value;
   }
-  const parameters = { ...defaults, ...variant.fixed };
   return { id, scenario, variant, parameters, system: variant.system(parameters) };
 }
 

@@ -1,14 +1,7 @@
 import Table from 'cli-table3';
 import { heading } from '../../format/table.js';
-import { expectedVerdict, type ParameterSpec, type Scenario, type Variant } from '../../scenarios/scenario.js';
+import { expectedVerdict, type ParameterSpec, parametersOf, type Scenario } from '../../scenarios/scenario.js';
 import type { Context } from '../context.js';
-
-/** A variant's parameters by default. */
-const parametersOf = (scenario: Scenario, variant: Variant): Record<string, string | number> => ({
-  ...Object.fromEntries(Object.entries(scenario.parameters).map(([name, spec]) => [name, spec.default])),
-  ...variant.defaults,
-  ...variant.fixed,
-});
 
 const listDocument = (scenarios: readonly Scenario[]): unknown => ({
   format: 'shootdown.list/1',
