@@ -1,23 +1,24 @@
 import { fromTransition } from 'xstate';
+import type { IpiRequest } from '../machines/hardware/cpu.js';
 import type { FlushRequest } from '../machines/memory/address-space.js';
 import { type Address, post, type Signed } from '../src/system/message.js';
 
 interface Context {
   cpus: readonly Address[];
   /** IPIs sent and not yet latched by their target. */
-  inFlight: readonly { to: Address; request: FlushRequest; initiator: Address }[];
+  inFlight: readonly { to: Address; request: IpiRequest; initiator: Address }[];
   /** Per initiator, the targets that have not acknowledged yet. */
   unacknowledged: Readonly<Record<Address, number>>;
 }
 
 type Event =
   | { type: 'deliver'; to: Address }
-  | Signed<{ type: 'ipi.send'; to: Address[]; request: FlushRequest }>
+  | Signed<{ type: 'ipi.send'; to: Address[]; request: IpiRequest }>
   | Signed<{ type: 'ipi.ack'; initiator: Address }>
   | Signed<{ type: 'tlbi'; request: FlushRequest }>;
 
 /**
- * What connects the CPUs. Flush IPIs are on their way until the choice `deliver` latches the first one for a CPU in its
+ * What connects the CPUs. IPIs are on their way until the choice `deliver` latches the first one for a CPU in its
  * pending set; when all targets have acknowledged, the initiator is told `ipi.done`. A broadcast invalidation (`tlbi`:
  * arm64 TLBI+DSB, x86 INVLPGB+TLBSYNC) drops the entries of every CPU at once and waits for no software.
  */

@@ -28,12 +28,15 @@ export function spin({ N, P, K, T }, expected) {
     const run = (command, args) => execFileSync(command, args, { cwd: place, encoding: 'utf8', maxBuffer: 1 << 26 });
     run('spin', ['-a', `-DN=${N}`, `-DP=${P}`, `-DK=${K}`, `-DT=${T}`, model]);
     run('gcc', ['-O2', '-DNOREDUCE', '-DSAFETY', '-DMEMLIM=16000', '-o', 'pan', 'pan.c']);
-    const report = run(join(place, 'pan'), ['-m10000000', `-w${Math.ceil(Math.log2(expected)) + 1}`]);
+    const report = run(join(place, 'pan'), [`-m${Math.max(1e7, expected)}`, `-w${Math.ceil(Math.log2(expected)) + 1}`]);
     const number = (pattern) => Number(pattern.exec(report)?.[1]);
-    const states = number(/(\d+) states, stored/);
+    // Above 10^8 pan prints eight digits.
+    const transitions = number(/([\d.e+]+) transitions/);
+    const states = number(/([\d.e+]+) states, stored/);
     return {
       states,
-      transitions: number(/(\d+) transitions/) - 1,
+      transitions: transitions < 1e8 ? transitions - 1 : transitions,
+      exact: transitions < 1e8,
       seconds: number(/elapsed time ([\d.e+]+) seconds/) || 0.01,
       bytesPerState: Math.round(((number(/([\d.]+)\s+actual memory usage for states/) + number(/([\d.]+)\s+memory used for hash table/)) * 2 ** 20) / states),
     };

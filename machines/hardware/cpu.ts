@@ -1,6 +1,6 @@
-import { assign, setup } from 'xstate';
+import { assign, enqueueActions, raise, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
-import { type FlushRequest, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import { type FlushRequest, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
 
 /** A cached translation. `dirty`: the D bit was set when it was filled, so a store needs no look at the pte. */
 export interface TlbEntry {
@@ -9,11 +9,20 @@ export interface TlbEntry {
   dirty: boolean;
 }
 
-/** A queued function call: a TLB flush that `initiator` waits for. */
+/** A function that another CPU wants to be run here: a TLB flush, or an empty one (tlb_remove_table_smp_sync). */
+export type IpiRequest = ({ function: 'flush_tlb_func' } & FlushRequest) | { function: 'tlb_remove_table_smp_sync' };
+
+/** A queued function call that `initiator` waits for. */
 export interface PendingIpi {
-  request: FlushRequest;
+  request: IpiRequest;
   initiator: Address;
 }
+
+/** Value of loaded_mm while switch_mm_irqs_off is under way. */
+export const LOADED_MM_SWITCHING = 'LOADED_MM_SWITCHING';
+
+/** Key of a cached translation: address space (its ASID) and virtual page, or page-table number. */
+export const asidKey = (mm: Address, index: number): string => `${mm}/${index}`;
 
 interface Walk {
   vpn: number;
@@ -22,14 +31,31 @@ interface Walk {
   user: Address | null;
 }
 
+interface Input {
+  /** The address space that is loaded at first. */
+  mm: Address | null;
+  interconnect: Address;
+  rcu?: Address;
+  /** Another address space whose entries are in the TLB, up to generation 1 (left there when it was last switched from). */
+  cached?: { mm: Address; tlb: Record<string, TlbEntry> };
+}
+
 interface Context {
-  /** The address space whose tables are loaded; null: kernel tables only. */
+  /** The address space whose tables the walker walks (CR3); null: kernel tables only. */
+  cr3: Address | null;
+  /** cpu_tlbstate.loaded_mm: what software says is loaded; null: init_mm. */
   loadedMm: Address | null;
-  /** Lazy TLB mode: tables still loaded, no user code runs, flush IPIs may be skipped. */
+  /** cpu_tlbstate_shared.is_lazy: tables still loaded, no user code runs, flush IPIs may be skipped. */
   lazy: boolean;
-  /** Keyed by virtual page number. */
+  /** cpu_tlbstate.ctxs: per address space that has an ASID here, the tlb_gen up to which it is flushed. */
+  ctxs: Record<Address, number>;
+  /** Keyed by address space and virtual page number ({@link asidKey}). */
   tlb: Record<string, TlbEntry>;
+  /** Paging-structure cache: page-table pages, keyed by address space and number ({@link asidKey}). */
+  tables: Record<string, Address>;
   pending: PendingIpi[];
+  /** The flush being carried out; `remote`: the first pending IPI asked for it. */
+  flush: { request: FlushRequest; remote: boolean } | null;
   walk: Walk | null;
   /** Nesting of local_irq_save. */
   irqDepth: number;
@@ -41,40 +67,65 @@ type Event =
   | { type: 'interrupt' }
   | { type: 'fill'; vpn: number }
   | { type: 'evict'; vpn: number }
+  | { type: 'evict_table'; vpn: number }
+  | { type: 'flush_tlb_func'; request: FlushRequest; from?: Address }
   | Signed<{ type: 'irq.save' } | { type: 'irq.restore' }>
-  | Signed<{ type: 'ipi'; request: FlushRequest; initiator: Address }>
+  | Signed<{ type: 'ipi'; request: IpiRequest; initiator: Address }>
   | Signed<{ type: 'tlb.invalidate'; request: FlushRequest }>
-  | Signed<{ type: 'lazy.read' }>
-  | Signed<{ type: 'switch_mm'; mm: Address | null }>
-  | Signed<{ type: 'lazy.enter' } | { type: 'lazy.leave' }>
+  | Signed<{ type: 'loaded_mm.read' } | { type: 'is_lazy.read' } | { type: 'is_lazy.set' } | { type: 'is_lazy.clear' }>
+  | Signed<{ type: 'loaded_mm.write'; mm: Address | null } | { type: 'cr3.write'; mm: Address | null; gen: number }>
   | Signed<{ type: 'access'; vpn: number; write: boolean }>
-  | Signed<PteReply>;
+  | Signed<PteReply>
+  | Signed<{ type: 'tlb_gen'; gen: number }>;
 
 const { tell, reply } = speaker<Context, Event>();
 
-const covers = (request: FlushRequest, vpn: string): boolean => request.vpns === 'all' || request.vpns.includes(Number(vpn));
-const without = (tlb: Record<string, TlbEntry>, request: FlushRequest): Record<string, TlbEntry> =>
-  Object.fromEntries(Object.entries(tlb).filter(([vpn]) => !covers(request, vpn)));
+const isAsid = (key: string, mm: Address): boolean => key.startsWith(`${mm}/`);
+const covers = ({ mm, vpns }: FlushRequest, key: string): boolean => isAsid(key, mm) && (vpns === 'all' || vpns.some((vpn) => asidKey(mm, vpn) === key));
+const without = <T>(cached: Record<string, T>, drops: (key: string) => boolean): Record<string, T> =>
+  Object.fromEntries(Object.entries(cached).filter(([key]) => !drops(key)));
 const entryOf = (pte: Extract<Pte, { kind: 'present' }>): TlbEntry => ({ pfn: pte.pfn, write: pte.write, dirty: pte.dirty });
 
+type Translation = Pick<Context, 'cr3' | 'tlb' | 'tables'>;
+const entryFor = ({ cr3, tlb }: Translation, vpn: number): TlbEntry | undefined => (cr3 === null ? undefined : tlb[asidKey(cr3, vpn)]);
+const tableFor = ({ cr3, tables }: Translation, vpn: number): Address | undefined => (cr3 === null ? undefined : tables[asidKey(cr3, pmdIndex(vpn))]);
+const requestOf = ({ flush }: Context): FlushRequest => (flush as { request: FlushRequest }).request;
+const localGen = (context: Context): number => context.ctxs[requestOf(context).mm] ?? 0;
+
 /**
- * One CPU: interrupt flag, pending flush IPIs, TLB and page walker. What it does by itself is a choice: `interrupt` takes
- * the first pending IPI, only while interrupts are on; `fill` is a speculative walk, `evict` drops an entry (both of
- * the environment). Domain table: rules of the waiting mechanisms, hardware walk and TLB fill; x86.
+ * One CPU: interrupt flag, pending IPIs, TLB, paging-structure cache and page walker, with the per-CPU variables of
+ * arch/x86/mm/tlb.c. What it does by itself is a choice: `interrupt` runs the first pending IPI's function, only while
+ * interrupts are on; `fill` is a speculative walk, `evict` and `evict_table` drop what is cached (all of the environment).
+ * Domain table: rules of the waiting mechanisms, 1.b, 1.c; x86, 7.3.
  */
 export const cpu = setup({
-  types: { context: {} as Context, events: {} as Event, input: {} as { mm: Address | null; interconnect: Address; rcu?: Address } },
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
+    isTableSync: ({ context }) => context.pending[0]?.request.function === 'tlb_remove_table_smp_sync',
     ipiPending: ({ context }) => context.pending.length > 0,
     nested: ({ context }) => context.irqDepth > 1,
-    canFill: ({ context, event }) => context.loadedMm !== null && context.tlb[received(event, 'fill').vpn] === undefined,
-    cached: ({ context, event }) => context.tlb[received(event, 'evict').vpn] !== undefined,
+    /** Another address space by now (only a remote flush can find that): F4. */
+    isOtherMm: ({ context }) => context.flush?.remote === true && requestOf(context).mm !== context.loadedMm,
+    noMmLoaded: ({ context }) => requestOf(context).mm !== context.loadedMm,
+    isLazy: ({ context }) => context.lazy,
+    /** A later flush has done it already. */
+    isUpToDate: ({ context }) => requestOf(context).gen <= localGen(context),
+    isCurrent: ({ context, event }) => received(event, 'tlb_gen').gen === localGen(context),
+    /** Safeguard: the range alone is flushed only if nothing else is owed; else the next request would be taken for done. */
+    mayFlushRange: ({ context, event }) => {
+      const { vpns, gen } = requestOf(context);
+      return vpns !== 'all' && gen === localGen(context) + 1 && gen === received(event, 'tlb_gen').gen;
+    },
+    isRemote: ({ context }) => context.flush?.remote === true,
+    canFill: ({ context, event }) => context.cr3 !== null && entryFor(context, received(event, 'fill').vpn) === undefined,
+    cached: ({ context, event }) => entryFor(context, received(event, 'evict').vpn) !== undefined,
+    tableCached: ({ context, event }) => tableFor(context, received(event, 'evict_table').vpn) !== undefined,
     hit: ({ context, event }) => {
       const { vpn, write } = received(event, 'access');
-      const entry = context.tlb[vpn];
+      const entry = entryFor(context, vpn);
       return entry !== undefined && (!write || (entry.write && entry.dirty));
     },
-    tablesLoaded: ({ context }) => context.loadedMm !== null,
+    tablesLoaded: ({ context }) => context.cr3 !== null,
     speculative: ({ context }) => context.walk?.user === null,
     allows: ({ context, event }) => {
       const { pte } = received(event, 'pte');
@@ -93,18 +144,54 @@ export const cpu = setup({
         return [...context.pending, { request, initiator }];
       },
     }),
-    flushPending: assign({ tlb: ({ context }) => without(context.tlb, (context.pending[0] as PendingIpi).request) }),
+    callFlush: raise(({ context }) => ({ type: 'flush_tlb_func', request: context.pending[0]?.request as FlushRequest })),
+    noteFlush: assign({
+      flush: ({ event }) => {
+        const { request, from } = received(event, 'flush_tlb_func');
+        return { request, remote: from === undefined };
+      },
+    }),
+    clearOwnBit: tell(({ context }) => requestOf(context).mm, { type: 'cpumask.clear' }),
+    leaveMm: assign({ cr3: null, loadedMm: null, lazy: false }),
+    readMmGen: tell(({ context }) => requestOf(context).mm, { type: 'tlb_gen.read' }),
+    flushRange: assign({
+      tlb: ({ context }) => without(context.tlb, (key) => covers(requestOf(context), key)),
+      tables: ({ context }) => without(context.tables, (key) => isAsid(key, requestOf(context).mm)),
+    }),
+    flushAll: assign({
+      tlb: ({ context }) => without(context.tlb, (key) => isAsid(key, requestOf(context).mm)),
+      tables: ({ context }) => without(context.tables, (key) => isAsid(key, requestOf(context).mm)),
+    }),
+    noteGen: assign({ ctxs: ({ context, event }) => ({ ...context.ctxs, [requestOf(context).mm]: received(event, 'tlb_gen').gen }) }),
+    endFlush: assign({ flush: null }),
     acknowledge: tell(
       ({ context }) => context.interconnect,
       ({ context }) => ({ type: 'ipi.ack', initiator: (context.pending[0] as PendingIpi).initiator }),
     ),
     takeFirst: assign({ pending: ({ context }) => context.pending.slice(1) }),
-    invalidate: assign({ tlb: ({ context, event }) => without(context.tlb, received(event, 'tlb.invalidate').request) }),
-    evict: assign({ tlb: ({ context, event }) => without(context.tlb, { vpns: [received(event, 'evict').vpn] }) }),
-    replyLazy: reply(({ context }) => ({ type: 'tlb_state', mode: context.lazy ? 'lazy' : 'running' })),
-    load: assign({ loadedMm: ({ event }) => received(event, 'switch_mm').mm, lazy: false, tlb: {} }),
-    enterLazy: assign({ lazy: true }),
-    leaveLazy: assign({ lazy: false }),
+    invalidate: assign({
+      tlb: ({ context, event }) => without(context.tlb, (key) => covers(received(event, 'tlb.invalidate').request, key)),
+      tables: ({ context, event }) => {
+        const { mm, vpns, freedTables } = received(event, 'tlb.invalidate').request;
+        return freedTables || vpns === 'all' ? without(context.tables, (key) => isAsid(key, mm)) : context.tables;
+      },
+    }),
+    evict: assign({ tlb: ({ context, event }) => without(context.tlb, (key) => key === asidKey(context.cr3 ?? '', received(event, 'evict').vpn)) }),
+    evictTable: assign({
+      tables: ({ context, event }) => without(context.tables, (key) => key === asidKey(context.cr3 ?? '', pmdIndex(received(event, 'evict_table').vpn))),
+    }),
+    replyLoadedMm: reply(({ context }) => ({ type: 'loaded_mm', mm: context.loadedMm })),
+    replyLazy: reply(({ context }) => ({ type: 'is_lazy', mode: context.lazy ? 'lazy' : 'running' })),
+    beLazy: assign({ lazy: true }),
+    beLazyNoMore: assign({ lazy: false }),
+    noteLoadedMm: assign({ loadedMm: ({ event }) => received(event, 'loaded_mm.write').mm }),
+    loadCr3: assign(({ context, event }) => {
+      const { mm, gen } = received(event, 'cr3.write');
+      if (mm === null) return { cr3: null };
+      if ((context.ctxs[mm] ?? 0) >= gen) return { cr3: mm };
+      const stale = (key: string): boolean => isAsid(key, mm);
+      return { cr3: mm, ctxs: { ...context.ctxs, [mm]: gen }, tlb: without(context.tlb, stale), tables: without(context.tables, stale) };
+    }),
     speculate: assign({ walk: ({ event }) => ({ vpn: received(event, 'fill').vpn, write: false, user: null }) }),
     walkFor: assign({
       walk: ({ event }) => {
@@ -112,42 +199,66 @@ export const cpu = setup({
         return { vpn, write, user: from };
       },
     }),
-    readPte: tell(
-      ({ context }) => context.loadedMm as Address,
-      ({ context }) => ({ type: 'pte.walk', vpn: context.walk?.vpn, write: context.walk?.write }),
-    ),
+    readPte: enqueueActions(({ enqueue, context }) => {
+      const { vpn, write } = context.walk as Walk;
+      const table = tableFor(context, vpn);
+      if (table) enqueue(tell(table, { type: 'table.read' }));
+      enqueue(tell(context.cr3 as Address, { type: 'pte.walk', vpn, write, table: table ?? null }));
+    }),
+    cacheTable: assign({
+      tables: ({ context, event }) => {
+        const { table } = received(event, 'pte');
+        return table && context.walk ? { ...context.tables, [asidKey(context.cr3 as Address, pmdIndex(context.walk.vpn))]: table } : context.tables;
+      },
+    }),
     insert: assign({
       tlb: ({ context, event }) => {
         const { pte } = received(event, 'pte');
-        return pte.kind === 'present' && context.walk ? { ...context.tlb, [context.walk.vpn]: entryOf(pte) } : context.tlb;
+        return pte.kind === 'present' && context.walk ? { ...context.tlb, [asidKey(context.cr3 as Address, context.walk.vpn)]: entryOf(pte) } : context.tlb;
       },
     }),
     touchHit: tell(
-      ({ context, event }) => pageAt((context.tlb[received(event, 'access').vpn] as TlbEntry).pfn),
+      ({ context, event }) => pageAt((entryFor(context, received(event, 'access').vpn) as TlbEntry).pfn),
       ({ event }) => ({ type: 'memory.access', write: received(event, 'access').write }),
     ),
     touchFilled: tell(
       ({ event }) => pageAt((received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn),
       ({ context }) => ({ type: 'memory.access', write: context.walk?.write }),
     ),
-    replyDone: reply({ type: 'access.done' }),
-    replyFilled: tell(({ context }) => context.walk?.user as Address, { type: 'access.done' }),
-    replyFault: tell(({ context }) => context.walk?.user as Address, { type: 'access.fault' }),
-    faultAtOnce: reply({ type: 'access.fault' }),
+    replyDone: reply(({ context, event }) => {
+      const { vpn, write } = received(event, 'access');
+      return { type: 'access.done', vpn, pfn: entryFor(context, vpn)?.pfn, write };
+    }),
+    replyFilled: tell(
+      ({ context }) => context.walk?.user as Address,
+      ({ context }) => {
+        const { vpn, write } = context.walk as Walk;
+        return { type: 'access.done', vpn, pfn: entryFor(context, vpn)?.pfn, write };
+      },
+    ),
+    replyFault: tell(
+      ({ context }) => context.walk?.user as Address,
+      ({ context }) => ({ type: 'access.fault', result: 'fault', vpn: context.walk?.vpn }),
+    ),
+    faultAtOnce: reply(({ event }) => ({ type: 'access.fault', result: 'fault', vpn: received(event, 'access').vpn })),
     endWalk: assign({ walk: null }),
   },
 }).createMachine({
   id: 'cpu',
   type: 'parallel',
-  context: ({ input }) => ({
-    loadedMm: input.mm,
+  context: ({ input: { mm, interconnect, rcu, cached } }) => ({
+    cr3: mm,
+    loadedMm: mm,
     lazy: false,
-    tlb: {},
+    ctxs: { ...(mm === null ? {} : { [mm]: 1 }), ...(cached ? { [cached.mm]: 1 } : {}) },
+    tlb: Object.fromEntries(Object.entries(cached?.tlb ?? {}).map(([vpn, entry]) => [asidKey(cached?.mm as Address, Number(vpn)), entry])),
+    tables: {},
     pending: [],
+    flush: null,
     walk: null,
     irqDepth: 0,
-    rcu: input.rcu ?? null,
-    interconnect: input.interconnect,
+    rcu: rcu ?? null,
+    interconnect,
   }),
   states: {
     interrupts: {
@@ -156,9 +267,12 @@ export const cpu = setup({
       on: { ipi: { actions: 'latch' } },
       states: {
         enabled: {
-          description: 'Interrupts on: flush_tlb_func runs for the first pending IPI and acknowledges it (arch/x86/mm/tlb.c)',
+          description: 'Interrupts on: the function of the first pending IPI runs, and is acknowledged',
           on: {
-            interrupt: { guard: 'ipiPending', actions: ['flushPending', 'acknowledge', 'takeFirst'] },
+            interrupt: [
+              { guard: 'isTableSync', actions: ['acknowledge', 'takeFirst'], description: 'tlb_remove_table_smp_sync does nothing: that it ran is the point' },
+              { guard: 'ipiPending', actions: 'callFlush' },
+            ],
             'irq.save': [
               { guard: 'tracksRcu', target: 'disabled', actions: ['deeper', 'rcuEnter'] },
               { target: 'disabled', actions: 'deeper' },
@@ -178,22 +292,60 @@ export const cpu = setup({
         },
       },
     },
+    tlbstate: {
+      initial: 'ready',
+      description: 'cpu_tlbstate, and what flushes by it. A flush is one step: after its read of tlb_gen it touches this CPU only.',
+      on: {
+        'loaded_mm.read': { actions: 'replyLoadedMm', description: 'F3' },
+        'is_lazy.read': { actions: 'replyLazy', description: 'F3' },
+        'is_lazy.set': { actions: 'beLazy', description: 'enter_lazy_tlb' },
+        'is_lazy.clear': { actions: 'beLazyNoMore' },
+        'loaded_mm.write': { actions: 'noteLoadedMm' },
+        'cr3.write': { actions: 'loadCr3', description: 'load_new_mm_cr3: what the ASID has cached is dropped if its generation is behind' },
+        'tlb.invalidate': { actions: 'invalidate', description: 'a broadcast; upper levels stay cached unless tables are freed' },
+      },
+      states: {
+        ready: { description: 'No flush under way', on: { flush_tlb_func: { target: 'flush_tlb_func', actions: 'noteFlush' } } },
+        flush_tlb_func: {
+          description: 'Is there anything to do? (arch/x86/mm/tlb.c)',
+          always: [
+            { guard: 'isOtherMm', target: 'flushed', actions: 'clearOwnBit' },
+            { guard: 'noMmLoaded', target: 'flushed' },
+            { guard: 'isLazy', target: 'flushed', actions: 'leaveMm' },
+            { guard: 'isUpToDate', target: 'flushed' },
+            { target: 'read_mm_tlb_gen' },
+          ],
+        },
+        read_mm_tlb_gen: {
+          description: 'How much is owed by now? One generation: its range; more: everything. The ASID is then at the generation read.',
+          entry: 'readMmGen',
+          on: {
+            tlb_gen: [
+              { guard: 'isCurrent', target: 'flushed' },
+              { guard: 'mayFlushRange', target: 'flushed', actions: ['flushRange', 'noteGen'] },
+              { target: 'flushed', actions: ['flushAll', 'noteGen'] },
+            ],
+          },
+        },
+        flushed: {
+          description: 'Done: who sent an IPI is told',
+          always: [
+            { guard: 'isRemote', target: 'ready', actions: ['acknowledge', 'takeFirst', 'endFlush'] },
+            { target: 'ready', actions: 'endFlush' },
+          ],
+        },
+      },
+    },
     mmu: {
       initial: 'ready',
       description: 'TLB and page walker. The walker takes no reference and asks nobody.',
-      on: {
-        'tlb.invalidate': { actions: 'invalidate' },
-        'lazy.read': { actions: 'replyLazy' },
-        'lazy.enter': { actions: 'enterLazy' },
-        'lazy.leave': { actions: 'leaveLazy' },
-        switch_mm: { actions: 'load' },
-      },
       states: {
         ready: {
           description: 'No walk under way',
           on: {
             fill: { guard: 'canFill', target: 'walking', actions: ['speculate', 'readPte'] },
             evict: { guard: 'cached', actions: 'evict' },
+            evict_table: { guard: 'tableCached', actions: 'evictTable' },
             access: [
               { guard: 'hit', actions: ['touchHit', 'replyDone'] },
               { guard: 'tablesLoaded', target: 'walking', actions: ['walkFor', 'readPte'] },
@@ -202,12 +354,12 @@ export const cpu = setup({
           },
         },
         walking: {
-          description: 'Reads the pte (the read and the fill are one step); a store sets D by a locked update',
+          description: 'Reads the levels that it has not cached, then the pte (one step with the fill); a store sets D by a locked update',
           on: {
             pte: [
-              { guard: 'speculative', target: 'ready', actions: ['insert', 'endWalk'] },
-              { guard: 'allows', target: 'ready', actions: ['insert', 'touchFilled', 'replyFilled', 'endWalk'] },
-              { target: 'ready', actions: ['replyFault', 'endWalk'] },
+              { guard: 'speculative', target: 'ready', actions: ['cacheTable', 'insert', 'endWalk'] },
+              { guard: 'allows', target: 'ready', actions: ['cacheTable', 'insert', 'touchFilled', 'replyFilled', 'endWalk'] },
+              { target: 'ready', actions: ['cacheTable', 'replyFault', 'endWalk'] },
             ],
           },
         },

@@ -10,12 +10,23 @@ export type Pte =
   | { kind: 'devexcl'; pfn: number };
 
 export type PresentPte = Extract<Pte, { kind: 'present' }>;
-export type PteReply = { type: 'pte'; pte: Pte };
+/** `table`: the page-table page that a hardware walk went through; null for another reader, and where tables are not modelled. */
+export type PteReply = { type: 'pte'; pte: Pte; table: Address | null };
+export type PmdReply = { type: 'pmd'; kind: 'table' | 'none'; table: Address | null };
 
-/** Which translations a flush drops. */
+/** What to flush (flush_tlb_info). `gen`: the generation that this flush brings a TLB to. */
 export interface FlushRequest {
+  mm: Address;
   vpns: number[] | 'all';
+  /** Page tables go too: upper levels must not stay cached, not even on a lazy CPU. */
+  freedTables: boolean;
+  gen: number;
 }
+
+/** Ptes of a page-table page. */
+const PTRS_PER_PTE = 512;
+/** The number of the page-table page that holds the pte of `vpn`. */
+export const pmdIndex = (vpn: number): number => Math.floor(vpn / PTRS_PER_PTE);
 
 /** The address of the actor that is page frame `pfn`. */
 export const pageAt = (pfn: number): Address => `page${pfn}`;
@@ -36,6 +47,8 @@ const none: Pte = { kind: 'none' };
 interface Context {
   /** Keyed by virtual page number. */
   ptes: Record<string, Pte>;
+  /** Page-table pages by number; null: none. Tables that nobody frees need not be listed. */
+  pmds: Record<string, Address | null>;
   /** Virtual page numbers that a VMA covers. */
   vmas: number[];
   /** CPUs that may hold translations of it (mm_cpumask). */
@@ -48,11 +61,14 @@ interface Context {
   writeProtectSeq: number;
 }
 
+type Input = Pick<Context, 'ptes' | 'vmas' | 'cpumask'> & { pmds?: Context['pmds'] };
+
 type Event =
-  | Signed<{ type: 'pte.read'; vpn: number } | { type: 'pte.walk'; vpn: number; write: boolean }>
-  | Signed<{ type: 'pte.get_and_clear'; vpn: number } | { type: 'pte.set'; vpn: number; pte: Pte }>
-  | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'vma.find'; vpn: number } | { type: 'vma.unlink'; vpns: number[] }>
-  | Signed<{ type: 'tlb_gen.inc' } | { type: 'cpumask.read' } | { type: 'cpumask.set'; cpu: Address } | { type: 'cpumask.clear'; cpu: Address }>
+  | Signed<{ type: 'pte.read'; vpn: number } | { type: 'pte.walk'; vpn: number; write: boolean; table: Address | null }>
+  | Signed<{ type: 'pte.get_and_clear'; vpn: number } | { type: 'pte.clear'; vpn: number } | { type: 'pte.set'; vpn: number; pte: Pte }>
+  | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number }>
+  | Signed<{ type: 'vma.find'; vpn: number } | { type: 'vma.link'; vpns: number[] } | { type: 'vma.unlink'; vpns: number[] }>
+  | Signed<{ type: 'tlb_gen.inc' } | { type: 'tlb_gen.read' } | { type: 'cpumask.read' } | { type: 'cpumask.set'; cpu: Address } | { type: 'cpumask.clear' }>
   | Signed<{ type: 'gather.begin' } | { type: 'gather.end' } | { type: 'gather.read' }>
   | Signed<{ type: 'has_pinned.set' } | { type: 'seqcount.read' }>;
 
@@ -61,45 +77,55 @@ const { reply } = speaker<Context, Event>();
 /** What a hardware walk leaves in the pte: a store sets D. */
 const walked = (pte: Pte, write: boolean): Pte => (write && pte.kind === 'present' && pte.write ? { ...pte, dirty: true } : pte);
 const pteOf = (context: Context, vpn: number): Pte => context.ptes[vpn] ?? none;
+/** undefined: not modelled. */
+const tableOf = (context: Context, vpn: number): Address | null | undefined => context.pmds[pmdIndex(vpn)];
+/** What a walk finds: through the table that it has cached, or through the pmd; a table that is unlinked is empty. */
+const walkedPte = (context: Context, { vpn, table }: { vpn: number; table: Address | null }): Pte =>
+  table === null && tableOf(context, vpn) === null ? none : pteOf(context, vpn);
 
 /**
  * One address space (mm_struct): page table, VMAs, mm_cpumask and TLB generation. Every read or write of a pte is one
  * atomic access. Its locks (mmap_lock, the page-table lock) are actors of their own, since paths wait for them.
  */
 export const addressSpace = setup({
-  types: { context: {} as Context, events: {} as Event, input: {} as { ptes: Record<string, Pte>; vmas: number[]; cpumask: Address[] } },
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
   actions: {
     replyPte: reply(({ context, event }) => {
       const { vpn } = received(event, 'pte.read', 'pte.get_and_clear');
-      return { type: 'pte', pte: pteOf(context, vpn) };
+      return { type: 'pte', pte: pteOf(context, vpn), table: null };
     }),
     replyWalked: reply(({ context, event }) => {
-      const { vpn, write } = received(event, 'pte.walk');
-      return { type: 'pte', pte: walked(pteOf(context, vpn), write) };
+      const walk = received(event, 'pte.walk');
+      return { type: 'pte', pte: walked(walkedPte(context, walk), walk.write), table: walk.table ?? tableOf(context, walk.vpn) ?? null };
     }),
     markWalked: assign({
       ptes: ({ context, event }) => {
-        const { vpn, write } = received(event, 'pte.walk');
-        const before = pteOf(context, vpn);
-        const after = walked(before, write);
-        return after === before ? context.ptes : { ...context.ptes, [vpn]: after };
+        const walk = received(event, 'pte.walk');
+        const before = walkedPte(context, walk);
+        const after = walked(before, walk.write);
+        return after === before ? context.ptes : { ...context.ptes, [walk.vpn]: after };
       },
     }),
-    clear: assign({ ptes: ({ context, event }) => ({ ...context.ptes, [received(event, 'pte.get_and_clear').vpn]: none }) }),
+    clear: assign({ ptes: ({ context, event }) => ({ ...context.ptes, [received(event, 'pte.get_and_clear', 'pte.clear').vpn]: none }) }),
     set: assign({
       ptes: ({ context, event }) => {
         const { vpn, pte } = received(event, 'pte.set');
         return { ...context.ptes, [vpn]: pte };
       },
     }),
-    replyPmd: reply({ type: 'pmd', kind: 'table' }),
+    replyPmd: reply(({ context, event }) => {
+      const table = tableOf(context, received(event, 'pmd.read', 'pmd.clear').vpn);
+      return { type: 'pmd', kind: table === null ? 'none' : 'table', table: table ?? null };
+    }),
+    clearPmd: assign({ pmds: ({ context, event }) => ({ ...context.pmds, [pmdIndex(received(event, 'pmd.clear').vpn)]: null }) }),
     replyVma: reply(({ context, event }) => ({ type: 'vma', result: context.vmas.includes(received(event, 'vma.find').vpn) ? 'found' : 'none' })),
+    link: assign({ vmas: ({ context, event }) => [...new Set([...context.vmas, ...received(event, 'vma.link').vpns])].sort((a, b) => a - b) }),
     unlink: assign({ vmas: ({ context, event }) => context.vmas.filter((vpn) => !received(event, 'vma.unlink').vpns.includes(vpn)) }),
     nextGen: assign({ tlbGen: ({ context }) => context.tlbGen + 1 }),
     replyGen: reply(({ context }) => ({ type: 'tlb_gen', gen: context.tlbGen })),
     replyCpumask: reply(({ context }) => ({ type: 'cpumask', cpus: context.cpumask })),
     setCpu: assign({ cpumask: ({ context, event }) => [...new Set([...context.cpumask, received(event, 'cpumask.set').cpu])].sort() }),
-    clearCpu: assign({ cpumask: ({ context, event }) => context.cpumask.filter((cpu) => cpu !== received(event, 'cpumask.clear').cpu) }),
+    clearCpu: assign({ cpumask: ({ context, event }) => context.cpumask.filter((cpu) => cpu !== received(event, 'cpumask.clear').from) }),
     gatherBegin: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending + 1 }),
     gatherEnd: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending - 1 }),
     replyGathers: reply(({ context }) => ({ type: 'gathers', pending: context.tlbFlushPending })),
@@ -109,19 +135,23 @@ export const addressSpace = setup({
 }).createMachine({
   id: 'mm',
   description: 'struct mm_struct with its page table; one atomic access a message',
-  context: ({ input }) => ({ ...input, tlbGen: 1, tlbFlushPending: 0, hasPinned: false, writeProtectSeq: 0 }),
+  context: ({ input }) => ({ pmds: {}, ...input, tlbGen: 1, tlbFlushPending: 0, hasPinned: false, writeProtectSeq: 0 }),
   on: {
     'pte.read': { actions: 'replyPte', description: 'READ_ONCE of a pte' },
     'pte.walk': { actions: ['markWalked', 'replyWalked'], description: 'the hardware walker: sets D for a store, by a locked update' },
     'pte.get_and_clear': { actions: ['replyPte', 'clear'], description: 'Z3: an exchange, since the walker may set D in between' },
+    'pte.clear': { actions: 'clear', description: 'a store of none, with no look at what was there' },
     'pte.set': { actions: 'set' },
     'pmd.read': { actions: 'replyPmd' },
+    'pmd.clear': { actions: ['replyPmd', 'clearPmd'], description: 'Z10: free_pte_range unlinks the page-table page' },
     'vma.find': { actions: 'replyVma' },
+    'vma.link': { actions: 'link' },
     'vma.unlink': { actions: 'unlink' },
     'tlb_gen.inc': { actions: ['nextGen', 'replyGen'], description: 'F1' },
+    'tlb_gen.read': { actions: 'replyGen' },
     'cpumask.read': { actions: 'replyCpumask', description: 'F2' },
     'cpumask.set': { actions: 'setCpu' },
-    'cpumask.clear': { actions: 'clearCpu' },
+    'cpumask.clear': { actions: 'clearCpu', description: 'F4: a CPU that has another address space loaded takes itself out' },
     'gather.begin': { actions: 'gatherBegin', description: 'Z1: tlb_flush_pending++' },
     'gather.end': { actions: 'gatherEnd', description: 'Z15: tlb_flush_pending--' },
     'gather.read': { actions: 'replyGathers', description: 'Z11: mm_tlb_flush_nested' },

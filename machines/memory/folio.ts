@@ -1,13 +1,19 @@
 import { assign, enqueueActions, setup } from 'xstate';
-import { type Address, type Signed, speaker } from '../../src/system/message.js';
+import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 
 interface Context {
   pfn: number;
   refcount: number;
   pincount: number;
   mapcount: number;
-  /** The reference count of an idle page: 1 up to 6.14, 0 since 6.15 for dax. */
+  /** The reference count of an idle page: 1 up to 6.14, 0 since 6.15 for dax; 0 for a page of ZONE_NORMAL. */
   idle: number;
+  /** A page of ZONE_NORMAL is free when its last reference goes; one of ZONE_DEVICE belongs to its device. */
+  zone: 'normal' | 'device';
+  /** PG_dirty. */
+  dirty: boolean;
+  /** Its memory was stored to (in ZONE_NORMAL), so that it must be dirty, or a pte that maps it, or the store is lost. */
+  written: boolean;
   /** Who sleeps until the page is idle (wait_var_event). */
   waiters: Address[];
 }
@@ -17,6 +23,7 @@ type Event =
   | Signed<{ type: 'folio.try_get' } | { type: 'folio.get' } | { type: 'folio.put' }>
   | Signed<{ type: 'folio.pin' } | { type: 'folio.unpin' }>
   | Signed<{ type: 'folio.add_rmap' } | { type: 'folio.remove_rmap' }>
+  | Signed<{ type: 'folio.mark_dirty' } | { type: 'folio.prep_new' }>
   | Signed<{ type: 'folio.wait_idle' }>
   | Signed<{ type: 'memory.access'; write: boolean }>;
 
@@ -25,18 +32,30 @@ const { tell, reply } = speaker<Context, Event>();
 /** Nobody but mappings (where each holds a reference) refers to it. */
 const isIdle = ({ refcount, mapcount, idle }: Context): boolean => refcount - mapcount === idle;
 
+interface Input {
+  pfn: number;
+  refcount: number;
+  mapcount?: number;
+  idle: number;
+  zone?: Context['zone'];
+}
+
 /**
  * A page of memory and its struct page (an order-0 folio): reference count, pin count, map count. After remove_pages the
- * struct page is absent, and so is the memory: any touch is a bug. FOLL_PIN's bias of 1024 references is counted apart,
- * as `pincount`. Domain table: G8, Z5, Z14, U4, U6; invariants I1, I2, I6.
+ * struct page is absent, and so is the memory: any touch is a bug. A free page keeps its struct page; its memory is not
+ * handed out again, as in a quarantine, so that every stale access is seen. FOLL_PIN's bias of 1024 references is counted
+ * apart, as `pincount`. Domain table: G8, Z5, Z14, U4, U6; invariants I1, I2, I3, I6.
  */
 export const folio = setup({
-  types: { context: {} as Context, events: {} as Event, input: {} as { pfn: number; refcount: number; mapcount?: number; idle: number } },
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     frozen: ({ context }) => context.refcount === 0,
     unreferenced: ({ context }) => context.refcount <= 0,
     unpinned: ({ context }) => context.pincount <= 0,
     isIdle: ({ context }) => isIdle(context),
+    isLastOfNormal: ({ context }) => context.zone === 'normal' && context.refcount === 1,
+    isFreeNormal: ({ context }) => context.zone === 'normal' && context.refcount === 0,
+    isNormalStore: ({ context, event }) => context.zone === 'normal' && received(event, 'memory.access').write,
     becomesIdle: ({ context }) => isIdle({ ...context, refcount: context.refcount - 1 }) && context.waiters.length > 0,
   },
   actions: {
@@ -51,6 +70,9 @@ export const folio = setup({
     unpin: assign({ pincount: ({ context }) => context.pincount - 1 }),
     addRmap: assign({ mapcount: ({ context }) => context.mapcount + 1 }),
     removeRmap: assign({ mapcount: ({ context }) => context.mapcount - 1 }),
+    markDirty: assign({ dirty: true }),
+    noteWritten: assign({ written: true }),
+    prepNew: assign({ refcount: 1, mapcount: 0, dirty: false, written: false }),
     await: assign({ waiters: ({ context, event }) => [...context.waiters, event.from] }),
     wakeAll: enqueueActions(({ enqueue, context }) => {
       for (const waiter of context.waiters) enqueue(tell(waiter, { type: 'page.idle' }));
@@ -60,9 +82,13 @@ export const folio = setup({
   },
 }).createMachine({
   id: 'page',
-  context: ({ input }) => ({ pincount: 0, mapcount: 0, waiters: [], ...input }),
-  initial: 'present',
+  context: ({ input }) => ({ pincount: 0, mapcount: 0, waiters: [], zone: 'device', dirty: false, written: false, ...input }),
+  initial: 'initialised',
   states: {
+    initialised: {
+      description: 'A page of ZONE_NORMAL without a reference is free from the start',
+      always: [{ guard: 'isFreeNormal', target: 'free' }, { target: 'present' }],
+    },
     present: {
       description: 'The struct page is mapped and initialised, and the memory is there',
       on: {
@@ -72,6 +98,7 @@ export const folio = setup({
         'folio.get': { actions: ['get', 'replyGot'] },
         'folio.put': [
           { guard: 'unreferenced', target: 'refcount_underflow' },
+          { guard: 'isLastOfNormal', target: 'free', actions: ['put', 'replyPut'] },
           { guard: 'becomesIdle', actions: ['put', 'wakeAll', 'replyPut'] },
           { actions: ['put', 'replyPut'] },
         ],
@@ -81,7 +108,28 @@ export const folio = setup({
         'folio.remove_rmap': { actions: 'removeRmap', description: 'Z5' },
         'folio.wait_idle': [{ guard: 'isIdle', actions: 'replyIdle' }, { actions: 'await' }],
         'page.remove': { target: 'removed', description: 'U6: remove_pages takes struct page and memory away' },
-        'memory.access': { description: 'A load, a store or DMA' },
+        'folio.mark_dirty': { actions: 'markDirty', description: 'Z5: the dirty bit of a pte goes to the folio' },
+        'memory.access': [
+          { guard: 'isNormalStore', actions: 'noteWritten', description: 'A store or DMA' },
+          { description: 'A load, or any access to a device' },
+        ],
+      },
+    },
+    free: {
+      description: 'On the free list of the page allocator; try-get finds no reference to add to',
+      on: {
+        'page.head': { actions: 'replyHead' },
+        'page.read': { actions: 'replyCounts' },
+        'folio.try_get': { actions: 'replyFrozen' },
+        'folio.prep_new': { target: 'present', actions: 'prepNew', description: 'prep_new_page: handed out' },
+        'folio.put': { target: 'refcount_underflow' },
+        'folio.get': { target: 'used_after_free' },
+        'folio.pin': { target: 'used_after_free' },
+        'folio.unpin': { target: 'used_after_free' },
+        'folio.add_rmap': { target: 'used_after_free' },
+        'folio.remove_rmap': { target: 'used_after_free' },
+        'folio.mark_dirty': { target: 'used_after_free' },
+        'memory.access': { target: 'accessed_after_free' },
       },
     },
     removed: {
@@ -96,12 +144,15 @@ export const folio = setup({
         'folio.unpin': { target: 'struct_page_accessed' },
         'folio.add_rmap': { target: 'struct_page_accessed' },
         'folio.remove_rmap': { target: 'struct_page_accessed' },
+        'folio.mark_dirty': { target: 'struct_page_accessed' },
         'folio.wait_idle': { target: 'struct_page_accessed' },
         'memory.access': { target: 'memory_accessed' },
       },
     },
     struct_page_accessed: { tags: ['BUG', 'I1'], description: 'BUG: struct page accessed after remove_pages' },
     memory_accessed: { tags: ['BUG', 'I2'], description: 'BUG: device memory accessed after remove_pages' },
+    accessed_after_free: { tags: ['BUG', 'I3'], description: 'BUG: a stale translation leads to a page that was freed' },
+    used_after_free: { tags: ['BUG', 'UAF'], description: 'BUG: struct page of a free page used as if a reference were held' },
     refcount_underflow: { tags: ['BUG', 'I6'], description: 'BUG: page reference count goes below zero' },
   },
 });

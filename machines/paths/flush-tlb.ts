@@ -1,15 +1,19 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call } from '../call.js';
+import { LOADED_MM_SWITCHING } from '../hardware/cpu.js';
 import type { FlushRequest } from '../memory/address-space.js';
 
-interface Context {
+interface Input {
   /** The CPU it runs on. */
   cpu: Address;
   mm: Address;
   interconnect: Address;
   /** How remote TLBs are flushed. */
   kind: 'ipi' | 'broadcast';
+}
+
+interface Context extends Input {
   request: FlushRequest;
   /** CPUs of mm_cpumask not looked at yet. */
   mask: Address[];
@@ -19,39 +23,54 @@ interface Context {
 
 type Event =
   | { type: 'step' }
-  | Call<FlushRequest>
-  | Signed<{ type: 'tlb_gen'; gen: number } | { type: 'cpumask'; cpus: Address[] } | { type: 'tlb_state'; mode: 'lazy' | 'running' } | { type: 'ipi.done' }>;
+  | Call<{ vpns: number[] | 'all'; freedTables?: boolean }>
+  | Signed<{ type: 'tlb_gen'; gen: number } | { type: 'cpumask'; cpus: Address[] }>
+  | Signed<{ type: 'loaded_mm'; mm: Address | null } | { type: 'is_lazy'; mode: 'lazy' | 'running' } | { type: 'ipi.done' }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { request: { vpns: [] as number[] }, mask: [], targets: [], caller: '' };
+const none: FlushRequest = { mm: '', vpns: [], freedTables: false, gen: 0 };
+const idle = { request: none, mask: [], targets: [], caller: '' };
 
 /**
- * flush_tlb_mm_range (arch/x86/mm/tlb.c, 6.12), F1 to F4: with IPIs, CPU by CPU of mm_cpumask, lazy ones left out, and a
- * wait until every target ran the function; or one broadcast invalidation. Called with the pages to flush.
+ * flush_tlb_mm_range (arch/x86/mm/tlb.c, 7.3), F1 to F4: with IPIs, CPU by CPU of mm_cpumask, those left out that need
+ * none, and a wait until every target ran the function; or one broadcast invalidation. Called with the pages to flush,
+ * and whether page tables go too.
  */
 export const flushTlb = setup({
-  types: { context: {} as Context, events: {} as Event, input: {} as { cpu: Address; mm: Address; interconnect: Address; kind: 'ipi' | 'broadcast' } },
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     broadcasts: ({ context }) => context.kind === 'broadcast',
     allDecided: ({ context }) => context.mask.length === 0,
     hasTargets: ({ context }) => context.targets.length > 0,
     othersInMask: ({ context, event }) => received(event, 'cpumask').cpus.some((cpu) => cpu !== context.cpu),
-    isLazy: ({ event }) => received(event, 'tlb_state').mode === 'lazy',
+    /** Safeguard: freed page tables must leave the paging-structure cache of lazy CPUs too. */
+    reachesEveryCpu: ({ context }) => context.request.freedTables,
+    isLoaded: ({ context, event }) => received(event, 'loaded_mm').mm === context.mm,
+    /** Safeguard: while it switches, a CPU may be on its way to this address space. */
+    isSwitching: ({ event }) => received(event, 'loaded_mm').mm === LOADED_MM_SWITCHING,
+    isLazy: ({ event }) => received(event, 'is_lazy').mode === 'lazy',
+    /** Safeguard (smp_call_function_many_cond asserts it): who waits for others must answer to them meanwhile. */
+    sendsWithIrqsOn: () => true,
   },
   actions: {
-    remember: assign(({ event }) => {
-      const { from, vpns } = received(event, 'call');
-      return { caller: from, request: { vpns } };
+    remember: assign(({ context, event }) => {
+      const { from, vpns, freedTables } = received(event, 'call');
+      return { caller: from, request: { mm: context.mm, vpns, freedTables: freedTables ?? false, gen: 0 } };
     }),
     incGen: tell(({ context }) => context.mm, { type: 'tlb_gen.inc' }),
+    noteGen: assign({ request: ({ context, event }) => ({ ...context.request, gen: received(event, 'tlb_gen').gen }) }),
     readMask: tell(({ context }) => context.mm, { type: 'cpumask.read' }),
     noteMask: assign({ mask: ({ context, event }) => received(event, 'cpumask').cpus.filter((cpu) => cpu !== context.cpu) }),
-    readLazy: tell(({ context }) => context.mask[0] as Address, { type: 'lazy.read' }),
+    readLoadedMm: tell(({ context }) => context.mask[0] as Address, { type: 'loaded_mm.read' }),
+    readLazy: tell(({ context }) => context.mask[0] as Address, { type: 'is_lazy.read' }),
     skip: assign({ mask: ({ context }) => context.mask.slice(1) }),
     target: assign({ targets: ({ context }) => [...context.targets, context.mask[0] as Address], mask: ({ context }) => context.mask.slice(1) }),
+    targetAll: assign({ targets: ({ context }) => context.mask, mask: [] }),
+    irqsOff: tell(({ context }) => context.cpu, { type: 'irq.save' }),
+    irqsOn: tell(({ context }) => context.cpu, { type: 'irq.restore' }),
     sendIpis: tell(
       ({ context }) => context.interconnect,
-      ({ context }) => ({ type: 'ipi.send', to: context.targets, request: context.request }),
+      ({ context }) => ({ type: 'ipi.send', to: context.targets, request: { function: 'flush_tlb_func', ...context.request } }),
     ),
     broadcast: tell(
       ({ context }) => context.interconnect,
@@ -60,7 +79,7 @@ export const flushTlb = setup({
     noneLeft: assign({ targets: [] }),
     flushOwn: tell(
       ({ context }) => context.cpu,
-      ({ context }) => ({ type: 'tlb.invalidate', request: context.request }),
+      ({ context }) => ({ type: 'flush_tlb_func', request: context.request }),
     ),
     return: tell(({ context }) => context.caller, { type: 'return' }),
     forget: assign(idle),
@@ -73,7 +92,13 @@ export const flushTlb = setup({
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'inc_mm_tlb_gen', actions: 'remember' } } },
     inc_mm_tlb_gen: {
       description: 'F1: tlb_gen += 1, a full barrier',
-      on: { step: { actions: 'incGen' }, tlb_gen: [{ guard: 'broadcasts', target: 'broadcast_tlb_flush' }, { target: 'mm_cpumask' }] },
+      on: {
+        step: { actions: 'incGen' },
+        tlb_gen: [
+          { guard: 'broadcasts', target: 'broadcast_tlb_flush', actions: 'noteGen' },
+          { target: 'mm_cpumask', actions: 'noteGen' },
+        ],
+      },
     },
     broadcast_tlb_flush: {
       description: 'Invalidates on every CPU and waits for the hardware only (INVLPGB and TLBSYNC; TLBI and DSB)',
@@ -87,9 +112,33 @@ export const flushTlb = setup({
       },
     },
     should_flush_tlb: {
-      description: 'F3: CPU by CPU, lazy ones are left out',
-      always: { guard: 'allDecided', target: 'smp_call_function_many_cond' },
-      on: { step: { actions: 'readLazy' }, tlb_state: [{ guard: 'isLazy', actions: 'skip' }, { actions: 'target' }] },
+      description: 'F3: CPU by CPU; where page tables were freed every one, else those that may have this address space loaded',
+      always: [
+        { guard: 'allDecided', target: 'lockdep_assert_irqs_enabled' },
+        { guard: 'reachesEveryCpu', target: 'lockdep_assert_irqs_enabled', actions: 'targetAll' },
+      ],
+      on: {
+        step: { actions: 'readLoadedMm' },
+        loaded_mm: [{ guard: 'isLoaded', target: 'tlb_is_not_lazy' }, { guard: 'isSwitching', target: 'tlb_is_not_lazy' }, { actions: 'skip' }],
+      },
+    },
+    tlb_is_not_lazy: {
+      description: 'F3: a lazy CPU runs no user code, and looks at tlb_gen when it stops being lazy',
+      on: {
+        step: { actions: 'readLazy' },
+        is_lazy: [
+          { guard: 'isLazy', target: 'should_flush_tlb', actions: 'skip' },
+          { target: 'should_flush_tlb', actions: 'target' },
+        ],
+      },
+    },
+    lockdep_assert_irqs_enabled: {
+      description: 'F4: with interrupts on',
+      always: [{ guard: 'sendsWithIrqsOn', target: 'smp_call_function_many_cond' }, { target: 'local_irq_save' }],
+    },
+    local_irq_save: {
+      description: 'Row B9: sends and waits with interrupts off',
+      on: { step: { target: 'smp_call_function_many_cond', actions: 'irqsOff' } },
     },
     smp_call_function_many_cond: {
       description: 'F4: queues the function on every target and kicks it',
@@ -100,14 +149,19 @@ export const flushTlb = setup({
       on: {
         step: [
           { guard: 'hasTargets', target: 'csd_lock_wait', actions: 'flushOwn' },
-          { target: 'idle', actions: ['flushOwn', 'return', 'forget'] },
+          { target: 'flushed', actions: 'flushOwn' },
         ],
         'ipi.done': { actions: 'noneLeft', description: 'the last target was faster than the local flush' },
       },
     },
     csd_lock_wait: {
       description: 'F4: spins until every target ran it; a target with interrupts off does not',
-      on: { 'ipi.done': { target: 'idle', actions: ['return', 'forget'] } },
+      on: { 'ipi.done': { target: 'flushed' } },
     },
+    flushed: {
+      description: 'Every TLB is flushed, or will be before it is used',
+      always: [{ guard: 'sendsWithIrqsOn', target: 'idle', actions: ['return', 'forget'] }, { target: 'local_irq_restore' }],
+    },
+    local_irq_restore: { description: 'Row B9: interrupts on again', on: { step: { target: 'idle', actions: ['irqsOn', 'return', 'forget'] } } },
   },
 });

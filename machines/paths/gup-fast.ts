@@ -1,8 +1,8 @@
-import { assign, setup } from 'xstate';
+import { assign, enqueueActions, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
 import type { PagemapUse } from '../devices/dev-pagemap.js';
-import { type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import { type PmdReply, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
 
 interface Input {
   cpu: Address;
@@ -19,6 +19,8 @@ interface Input {
 interface Context extends Input {
   caller: Address;
   vpns: number[];
+  /** The page-table page that it walks; null where tables are not modelled. */
+  table: Address | null;
   pte: Pte;
   /** Pages gathered, in the order of vpns (pages[nr]). */
   pages: number[];
@@ -33,13 +35,23 @@ type Event =
   | Call<{ vpns: number[] }>
   | Return<{ ok?: boolean; pages?: number[] }>
   | Signed<PteReply>
-  | Signed<{ type: 'pmd'; kind: 'table' | 'none' } | { type: 'seqcount'; value: number } | { type: 'xa'; result: 'found' | 'none' }>
+  | Signed<PmdReply>
+  | Signed<{ type: 'seqcount'; value: number } | { type: 'xa'; result: 'found' | 'none' }>
   | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>;
 
 const { tell } = speaker<Context, Event>();
 
 const none: Pte = { kind: 'none' };
-const idle = { caller: '', vpns: [] as number[], pte: none, pages: [] as number[], held: null as PagemapUse | null, head: -1, seq: 0 };
+const idle = {
+  caller: '',
+  vpns: [] as number[],
+  table: null as Address | null,
+  pte: none,
+  pages: [] as number[],
+  held: null as PagemapUse | null,
+  head: -1,
+  seq: 0,
+};
 const vpnOf = ({ context }: { context: Context }): number => context.vpns[context.pages.length] as number;
 const pfnOf = (context: Context): number => (context.pte.kind === 'present' ? context.pte.pfn : -1);
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[pfnOf(context)] as PagemapUse;
@@ -56,6 +68,9 @@ export const gupFast = setup({
     pins: ({ context }) => context.pin,
     isOdd: ({ event }) => received(event, 'seqcount').value % 2 === 1,
     forked: ({ context, event }) => received(event, 'seqcount').value !== context.seq,
+    /** Page tables that are never freed are not listed: a second look at the pmd could see nothing new. */
+    walksTable: ({ context }) => context.table !== null,
+    sameTable: ({ context, event }) => received(event, 'pmd').table === context.table,
     tableNone: ({ event }) => received(event, 'pmd').kind === 'none',
     /** G6: not there, or the access is not allowed. */
     notAccessible: ({ event }) => {
@@ -89,6 +104,10 @@ export const gupFast = setup({
     /** Row A4: the second look comes before the reference is taken. */
     checksBeforeGrab: () => false,
     unchanged: ({ context, event }) => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+    nextInTable: ({ context }) => {
+      const next = context.vpns[context.pages.length + 1];
+      return next !== undefined && pmdIndex(next) === pmdIndex(vpnOf({ context }));
+    },
     morePages: ({ context }) => context.pages.length + 1 < context.vpns.length,
     isDone: ({ context }) => context.pages.length === context.vpns.length,
   },
@@ -106,10 +125,11 @@ export const gupFast = setup({
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pmd.read', vpn: vpnOf({ context }) }),
     ),
-    readPte: tell(
-      ({ context }) => context.mm,
-      ({ context }) => ({ type: 'pte.read', vpn: vpnOf({ context }) }),
-    ),
+    noteTable: assign({ table: ({ event }) => received(event, 'pmd').table }),
+    readPte: enqueueActions(({ enqueue, context }) => {
+      if (context.table) enqueue(tell(context.table, { type: 'table.read' }));
+      enqueue(tell(context.mm, { type: 'pte.read', vpn: vpnOf({ context }) }));
+    }),
     notePte: assign({ pte: ({ event }) => received(event, 'pte').pte }),
     lookUpPagemap: tell(({ context }) => pagemapOf(context).pgmap, { type: 'xa_load' }),
     callTryget: tell(({ context }) => pagemapOf(context).tryget, { type: 'call' }),
@@ -181,7 +201,13 @@ export const gupFast = setup({
     },
     pmdp_get_lockless: {
       description: 'G4: reads the upper levels, one load each',
-      on: { step: { actions: 'readPmd' }, pmd: [{ guard: 'tableNone', target: 'gup_fast_end' }, { target: 'ptep_get_lockless' }] },
+      on: {
+        step: { actions: 'readPmd' },
+        pmd: [
+          { guard: 'tableNone', target: 'gup_fast_end' },
+          { target: 'ptep_get_lockless', actions: 'noteTable' },
+        ],
+      },
     },
     ptep_get_lockless: {
       description: 'G5 to G7: one load of the pte; the local copy is used from here on',
@@ -267,16 +293,22 @@ export const gupFast = setup({
       always: { guard: 'isFollGet', target: 'grabbed' },
       on: { step: { target: 'grabbed', actions: 'pin' } },
     },
-    grabbed: { description: 'Holds the page', always: [{ guard: 'rechecksAfterGrab', target: 'ptep_get_lockless_again' }, { target: 'record' }] },
+    grabbed: { description: 'Holds the page', always: [{ guard: 'rechecksAfterGrab', target: 'recheck' }, { target: 'record' }] },
+    recheck: { description: 'G9: the pmd first', always: [{ guard: 'walksTable', target: 'pmdp_get_again' }, { target: 'ptep_get_lockless_again' }] },
+    pmdp_get_again: {
+      description: 'G9: the table itself may be on its way out',
+      on: { step: { actions: 'readPmd' }, pmd: [{ guard: 'sameTable', target: 'ptep_get_lockless_again' }, { target: 'gup_put_folio' }] },
+    },
     ptep_get_lockless_again: {
       description: 'G9: pmd and pte must be what they were, else the page may be another by now',
       on: { step: { actions: 'readPte' }, pte: [{ guard: 'unchanged', target: 'record' }, { target: 'gup_put_folio' }] },
     },
     gup_put_folio: { description: 'G9: puts the reference (and the pin) again', entry: 'putCurrent', on: { return: { target: 'gup_fast_end' } } },
     record: {
-      description: 'G11: records the page, goes on with the next pte',
+      description: 'G11: records the page, goes on with the next pte, of the same page-table page or of another',
       always: [
-        { guard: 'morePages', target: 'ptep_get_lockless', actions: 'record' },
+        { guard: 'nextInTable', target: 'ptep_get_lockless', actions: 'record' },
+        { guard: 'morePages', target: 'pmdp_get_lockless', actions: 'record' },
         { target: 'gup_fast_end', actions: 'record' },
       ],
     },

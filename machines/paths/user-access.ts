@@ -10,7 +10,11 @@ interface Context {
   write: boolean;
 }
 
-type Event = { type: 'step' } | Call<{ vpn: number; write: boolean }> | Return<{ ok: boolean }> | Signed<{ type: 'access.done' } | { type: 'access.fault' }>;
+type Event =
+  | { type: 'step' }
+  | Call<{ vpn: number; write: boolean }>
+  | Return<{ ok: boolean }>
+  | Signed<{ type: 'access.done'; vpn: number } | { type: 'access.fault'; vpn: number }>;
 
 const { tell } = speaker<Context, Event>();
 

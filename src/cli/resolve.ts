@@ -66,10 +66,13 @@ function byName(scenarios: readonly Scenario[], what: string): Named[] {
   return [{ scenario, variant, exactly: true }];
 }
 
-/** Whether what a pattern named goes with the parameters given, as far as their names and the variant's fixed values say. */
+/** Whether what a pattern named goes with the parameters given, as far as their names and the variant's fixed and least values say. */
 const goesWith = ({ scenario, variant }: Named, given: Given): boolean =>
   Object.entries(given).every(
-    ([name, value]) => scenario.parameters[name] !== undefined && (variant.fixed?.[name] === undefined || String(variant.fixed[name]) === value),
+    ([name, value]) =>
+      scenario.parameters[name] !== undefined &&
+      (variant.fixed?.[name] === undefined || String(variant.fixed[name]) === value) &&
+      !(Number(value) < (variant.least?.[name] ?? Number.NEGATIVE_INFINITY)),
   );
 
 async function fromModule({ io }: World, what: string, path: string, wanted: string | null, given: Given): Promise<Target[]> {

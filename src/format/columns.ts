@@ -57,7 +57,9 @@ function arrange({ system, steps }: Replay, total: number): Columns {
 /** The actor's state before the step (in kernel machines, the function), and what it was answered. */
 function textOf({ choice, messages }: LiveStep, before: AnySnapshot): string {
   const { address } = choice.actor;
-  const reply = messages.filter(({ from, to }) => to === address && from !== null && from !== address).at(-1);
+  // From whom it spoke to first; what others say may be the next call already.
+  const asked = messages.find(({ from, to }) => from === address && to !== address)?.to;
+  const reply = messages.find(({ from, to }) => from === asked && to === address);
   const what = choice.event.type === 'step' ? placeOf(before) : choiceText(choice);
   return reply ? `${what}: ${brief(reply.event) || reply.event.type}` : what;
 }

@@ -132,7 +132,7 @@ const faultOf = (name: string, lane: string, setup: GupUnbindSetup): Actors => (
 
 const zapOf = (name: string, cpuName: string, lane: string, setup: GupUnbindSetup): Actors => ({
   [`${name}.flush`]: actor(flushTlb, { lane, input: { cpu: cpuName, mm: 'mm', interconnect: 'interconnect', kind: setup.flush } }),
-  [`${name}.zap`]: actor(zap, { lane, input: { mm: 'mm', ptl: 'ptl', flush: `${name}.flush`, putPage: `${name}.put_page` } }),
+  [`${name}.zap`]: actor(zap, { lane, input: { cpu: cpuName, mm: 'mm', ptl: 'ptl', flush: `${name}.flush`, putPage: `${name}.put_page` } }),
 });
 
 /** A thread that does direct I/O: gup-fast, gup-slow and the fault handler beneath it. */
@@ -180,7 +180,7 @@ const munmapThread = (name: string, cpuName: string, setup: GupUnbindSetup): Act
   return {
     ...putPageOf(name, cpuName, lane, setup),
     ...zapOf(name, cpuName, lane, setup),
-    [`${name}.munmap`]: actor(munmap, { lane, input: { mm: 'mm', mmapLock: 'mmap_lock', mapping: 'mapping', zap: `${name}.zap` } }),
+    [`${name}.munmap`]: actor(munmap, { lane, input: { mm: 'mm', mmapLock: 'mmap_lock', unlink: { mapping: 'mapping' }, zap: `${name}.zap` } }),
     [name]: actor(task, { lane, input: { program: [{ path: `${name}.munmap`, arguments: { vpns: [0] } }] } }),
   };
 };

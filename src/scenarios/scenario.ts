@@ -26,6 +26,8 @@ export interface Variant {
   others?: Expected;
   /** Parameters that make this variant what it is. They cannot be set from outside. */
   fixed?: Parameters;
+  /** Least values of parameters with which this variant is what it is, where they are above the scenario's. */
+  least?: Readonly<Record<string, number>>;
   /** Defaults that differ from the scenario's. */
   defaults?: Parameters;
   system: (parameters: Parameters) => System;
@@ -88,6 +90,8 @@ export function build(scenario: Scenario, variant: Variant, given: Readonly<Reco
     const fixed = variant.fixed?.[name];
     if (fixed !== undefined && fixed !== value)
       throw new UsageError(`${id}: parameter '${name}' is '${fixed}' in this variant and cannot be set to '${value}'`);
+    const least = variant.least?.[name];
+    if (least !== undefined && Number(value) < least) throw new UsageError(`${id}: parameter '${name}' is at least ${least} in this variant, not '${value}'`);
     parameters[name] = value;
   }
   return { id, scenario, variant, parameters, system: variant.system(parameters) };

@@ -6,7 +6,9 @@ import { Rig } from '../machines/rig.js';
 const cpus = ['cpu0', 'cpu1', 'cpu2'];
 const rig = (): Rig =>
   new Rig({ ...Object.fromEntries(cpus.map((cpu) => [cpu, probe()])), net: actor(interconnect, { input: { cpus } }), p: probe(), q: probe() });
-const request = { vpns: [4] };
+const flush = { mm: 'mm', vpns: [4], freedTables: false, gen: 2 };
+const request = { function: 'flush_tlb_func', ...flush };
+const tableSync = { function: 'tlb_remove_table_smp_sync' };
 const done = [{ type: 'ipi.done' }];
 const deliver = (system: Rig, to: string): Rig => system.take('net', { type: 'deliver', to });
 const acknowledge = (system: Rig, cpu: string, initiator: string): unknown => system.say(cpu, 'net', { type: 'ipi.ack', initiator });
@@ -33,10 +35,13 @@ test('what is not in flight cannot be delivered', () => {
 
 test('IPIs to one CPU arrive in the order in which they were sent', () => {
   const system = rig();
-  system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request: { vpns: 'all' } });
+  system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request: tableSync });
   system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
   deliver(deliver(system, 'cpu1'), 'cpu1');
-  expect(system.heard('cpu1').map(({ initiator }) => initiator)).toEqual(['q', 'p']);
+  expect(system.heard('cpu1')).toEqual([
+    { type: 'ipi', request: tableSync, initiator: 'q' },
+    { type: 'ipi', request, initiator: 'p' },
+  ]);
 });
 
 test('the initiator is told when the last target has acknowledged', () => {
@@ -80,8 +85,8 @@ test('the same initiator can go on to the next flush', () => {
 
 test('a broadcast reaches every CPU at once, and waits for no software', () => {
   const system = rig();
-  expect(system.say('p', 'net', { type: 'tlbi', request })).toEqual(done);
-  for (const cpu of cpus) expect(system.heard(cpu)).toEqual([{ type: 'tlb.invalidate', request }]);
+  expect(system.say('p', 'net', { type: 'tlbi', request: flush })).toEqual(done);
+  for (const cpu of cpus) expect(system.heard(cpu)).toEqual([{ type: 'tlb.invalidate', request: flush }]);
   expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
   expect(system.said('net').at(-1)).toBe('p: ipi.done');
 });
@@ -90,7 +95,7 @@ test('messages are signed', () => {
   const system = new Rig({ cpu0: answers(), net: actor(interconnect, { input: { cpus: ['cpu0'] } }), p: probe() });
   const from: unknown[] = [];
   system.live.messages.subscribe((message) => from.push([message.from, message.to]));
-  system.say('p', 'net', { type: 'tlbi', request });
+  system.say('p', 'net', { type: 'tlbi', request: flush });
   expect(from).toEqual([
     [null, 'p'],
     ['p', 'net'],

@@ -191,6 +191,21 @@ describe('parameters', () => {
     expect({ code, err }).toEqual({ code: 0, err: 'shootdown: left out, since the parameters do not go with them: lock/safe\n' });
   });
 
+  test('leave out variants that need more; named by itself, such a variant is refused', async () => {
+    const needsTwo = {
+      ...lockScenario,
+      variants: lockScenario.variants.map((variant) => (variant.id === 'safe' ? { ...variant, least: { rounds: 2 } } : variant)),
+    };
+    const { code, err } = await call(['check', 'lock', '--param', 'rounds=1'], {}, [needsTwo]);
+    expect({ code, err }).toEqual({ code: 0, err: 'shootdown: left out, since the parameters do not go with them: lock/safe\n' });
+    expect(await call(['check', 'lock/safe', '--param', 'rounds=1'], {}, [needsTwo])).toEqual({
+      code: 2,
+      out: '',
+      err: "shootdown: lock/safe: parameter 'rounds' is at least 2 in this variant, not '1'\n",
+    });
+    expect((await call(['list'], {}, [needsTwo])).out.replace(/\s+/g, ' ')).toContain('[how=exchange, rounds>=2]');
+  });
+
   test('are part of the token', async () => {
     const { out } = await call(['check', 'lock/broken', '--param', 'rounds=3', '--json']);
     expect(out).toContain('"sd1:lock/broken,rounds=3~');

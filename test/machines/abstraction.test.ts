@@ -1,7 +1,17 @@
 import fc from 'fast-check';
-import { daxFault, rcu, rwsem, spinlock } from '../../machines/index.js';
+import { daxFault, rcu, rwsem, spinlock, zap } from '../../machines/index.js';
 import { type ActorSpec, actor, defineSystem, type Exploration, explore, type System } from '../../src/index.js';
-import { type GupUnbindSetup, gupUnbindSystem, type PercpuRefSetup, percpuRefSystem, reference } from '../../src/scenarios/index.js';
+import {
+  type GupUnbindSetup,
+  gupUnbindSystem,
+  type PercpuRefSetup,
+  percpuRefSystem,
+  reference,
+  shootdownReference,
+  type Thread,
+  type TlbShootdownSetup,
+  tlbShootdownSystem,
+} from '../../src/scenarios/index.js';
 import { exclusion } from './exclusion.js';
 import { type Line, probe } from './probe.js';
 
@@ -178,4 +188,61 @@ describe('gup against what takes the page away', () => {
     const withoutRecheck = reference.gupFast.provide({ guards: { rechecksAfterGrab: () => false } });
     someViolate(programs(fc.constant('truncate')), build({ gupFast: withoutRecheck, base: 1, flush: 'broadcast', mapped: true }), 'I12', maxStates);
   });
+});
+
+describe('threads that touch, look up, discard and unmap pages', () => {
+  type Call = Thread['program'][number];
+  interface Program {
+    threads: Thread[];
+    setup: Pick<TlbShootdownSetup, 'flush' | 'tables'> & { batchSize?: number };
+  }
+  const pages = 2;
+  const calls: fc.Arbitrary<Call[]> = fc.oneof(
+    fc.nat(pages - 1).map((page): Call[] => [{ do: 'store', page }]),
+    fc.constantFrom<Call[]>(
+      [{ do: 'gup' }],
+      [{ do: 'munmap' }],
+      [{ do: 'madvise' }],
+      [{ do: 'madvise', pages: [1] }],
+      [
+        { do: 'switch', next: 'kthread' },
+        { do: 'switch', next: 'mm' },
+      ],
+      [
+        { do: 'switch', next: 'init_mm' },
+        { do: 'switch', next: 'mm' },
+      ],
+    ),
+  );
+  const programs: fc.Arbitrary<Program> = fc.record({
+    threads: fc.array(
+      fc.array(calls, { minLength: 1, maxLength: 3 }).map((program) => ({ program: program.flat() })),
+      { minLength: 2, maxLength: 3 },
+    ),
+    setup: fc.record({
+      flush: fc.constantFrom('ipi' as const, 'broadcast' as const),
+      tables: fc.constantFrom('kept' as const, 'rcu' as const, 'sync' as const),
+      batchSize: fc.constantFrom(1, 8),
+    }),
+  });
+  const build =
+    (changes: Partial<TlbShootdownSetup> = {}) =>
+    ({ threads, setup }: Program): System =>
+      tlbShootdownSystem('threads', { ...shootdownReference, ...setup, pages, threads, ...changes });
+  const maxStates = 60_000;
+
+  test('the reference protocol keeps every invariant, whatever they do', () => {
+    fc.assert(
+      fc.property(programs, (program) => {
+        expect(complaints(explore(build()(program), { maxStates }))).toEqual([]);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test.each<[string, Partial<TlbShootdownSetup>, string]>([
+    ['pages that are freed before the flush (row B1)', { zap: zap.provide({ guards: { flushesBeforeFree: () => false } }) }, 'I3'],
+    ['a nested gather that does not flush (row B7)', { zap: zap.provide({ guards: { isNested: () => false } }), asksDontneed: true }, 'DONTNEED'],
+    ['tables freed with the pages under a broadcast (row B11)', { tables: 'direct', flush: 'broadcast' }, 'I4'],
+  ])('%s would be noticed', (_, changes, property) => someViolate(programs, build(changes), property, maxStates));
 });

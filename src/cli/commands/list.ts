@@ -17,6 +17,7 @@ const listDocument = (scenarios: readonly Scenario[]): unknown => ({
       summary: variant.summary,
       parameters: parametersOf(scenario, variant),
       fixed: Object.keys(variant.fixed ?? {}),
+      least: variant.least ?? {},
       expected: expectedVerdict(variant),
       properties: variant.expected,
       source: variant.source,
@@ -53,7 +54,10 @@ function variants(scenario: Scenario, width: number): string {
     wordWrap: true,
   });
   for (const variant of scenario.variants) {
-    const parameters = Object.entries(variant.fixed ?? {}).map(([name, value]) => `${name}=${value}`);
+    const parameters = [
+      ...Object.entries(variant.fixed ?? {}).map(([name, value]) => `${name}=${value}`),
+      ...Object.entries(variant.least ?? {}).map(([name, value]) => `${name}>=${value}`),
+    ];
     table.push([
       variant.id,
       expectedVerdict(variant) ?? 'open question',

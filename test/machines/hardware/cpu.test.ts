@@ -1,4 +1,4 @@
-import { addressSpace, cpu, type Pte, presentPte } from '../../../machines/index.js';
+import { addressSpace, cpu, type FlushRequest, LOADED_MM_SWITCHING, type Pte, presentPte, type TlbEntry } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
@@ -7,126 +7,317 @@ interface Setup {
   mm?: string | null;
   ptes?: Record<string, Pte>;
   rcu?: boolean;
+  /** The page-table page of the first ptes; undefined: not modelled. */
+  table?: string;
+  cached?: { mm: string; tlb: Record<string, TlbEntry> };
+  machine?: typeof cpu;
 }
-const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = false }: Setup = {}): Rig =>
+const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = false, table, cached, machine = cpu }: Setup = {}): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes, vmas: [], cpumask: [] } }),
+    mm: actor(addressSpace, { input: { ptes, pmds: table === undefined ? {} : { 0: table }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
+    other: actor(addressSpace, { input: { ptes: { 0: presentPte(6) }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
     page4: answers(),
     page5: answers(),
+    page6: answers(),
+    page9: answers(),
+    table0: answers(),
     net: answers(),
     rcu: answers(),
-    cpu: actor(cpu, { input: { mm, interconnect: 'net', ...(rcu ? { rcu: 'rcu' } : {}) }, choices: ['interrupt'] }),
+    cpu: actor(machine, { input: { mm, interconnect: 'net', ...(rcu ? { rcu: 'rcu' } : {}), ...(cached ? { cached } : {}) }, choices: ['interrupt'] }),
     p: probe(),
   });
-const fill = (system: Rig, vpn: number): Rig => system.take('cpu', { type: 'fill', vpn });
+const fill = (system: Rig, ...vpns: number[]): Rig => {
+  for (const vpn of vpns) system.take('cpu', { type: 'fill', vpn });
+  return system;
+};
+const tell = (system: Rig, ...messages: (Message | string)[]): Rig => {
+  for (const message of messages) system.say('p', 'cpu', message);
+  return system;
+};
+/** Flushes begin: the address space goes on to a later generation. */
+const nextGen = (system: Rig, times = 1): Rig => {
+  for (let time = 0; time < times; time++) system.say('p', 'mm', 'tlb_gen.inc');
+  return system;
+};
+const request = (gen: number, vpns: FlushRequest['vpns'] = 'all', differs: Partial<FlushRequest> = {}): FlushRequest => ({
+  mm: 'mm',
+  vpns,
+  freedTables: false,
+  gen,
+  ...differs,
+});
+const ipi = (flush: FlushRequest, initiator = 'flush'): Message => ({ type: 'ipi', request: { function: 'flush_tlb_func', ...flush }, initiator });
+const tableSync = (initiator = 'zap'): Message => ({ type: 'ipi', request: { function: 'tlb_remove_table_smp_sync' }, initiator });
+const local = (flush: FlushRequest): Message => ({ type: 'flush_tlb_func', request: flush });
+const remoteFlush = (system: Rig, flush: FlushRequest): Rig => tell(system, ipi(flush)).take('cpu', 'interrupt');
+const invalidate = (flush: FlushRequest): Message => ({ type: 'tlb.invalidate', request: flush });
+const ack = (initiator: string): Message => ({ type: 'ipi.ack', initiator });
+const writeCr3 = (mm: string | null, gen: number | null): Message => ({ type: 'cr3.write', mm, gen });
+const writeLoadedMm = (mm: string | null): Message => ({ type: 'loaded_mm.write', mm });
+const load = (system: Rig, mm: string | null, gen: number | null): Rig => tell(system, writeCr3(mm, gen), writeLoadedMm(mm));
+
 const access = (system: Rig, vpn: number, write = false): Message[] => system.say('p', 'cpu', { type: 'access', vpn, write });
-const ipi = (vpns: number[] | 'all', initiator = 'flush'): Message => ({ type: 'ipi', request: { vpns }, initiator });
-const entry = (pfn: number, dirty = false): object => ({ pfn, write: true, dirty });
+const entry = (pfn: number, dirty = false): TlbEntry => ({ pfn, write: true, dirty });
 const tlb = (system: Rig): unknown => system.context('cpu').tlb;
+const cached = (system: Rig): string[] => Object.keys(system.context('cpu').tlb);
+const tables = (system: Rig): unknown => system.context('cpu').tables;
+const gens = (system: Rig): unknown => system.context('cpu').ctxs;
+const maskOf = (system: Rig, mm: string): unknown => system.context(mm).cpumask;
+const readsOfGen = (system: Rig): string[] => system.said('cpu').filter((said) => said.includes('tlb_gen.read'));
 const accessOf = (write: boolean): object => ({ type: 'memory.access', write });
-const done = [{ type: 'access.done' }];
-const fault = [{ type: 'access.fault' }];
+const done = (vpn: number, pfn: number, write = false): Message[] => [{ type: 'access.done', vpn, pfn, write }];
+const fault = (vpn: number): Message[] => [{ type: 'access.fault', result: 'fault', vpn }];
 
 describe('interrupts', () => {
   test('an IPI is latched, then taken: it flushes and acknowledges', () => {
-    const system = fill(rig(), 0);
+    const system = nextGen(fill(rig(), 0));
     expect(system.can('cpu', 'interrupt')).toBe(false);
-    system.say('p', 'cpu', ipi('all'));
-    expect(tlb(system)).toEqual({ 0: entry(4) });
+    tell(system, ipi(request(2)));
+    expect([tlb(system), system.heard('net')]).toEqual([{ 'mm/0': entry(4) }, []]);
     system.take('cpu', 'interrupt');
-    expect(tlb(system)).toEqual({});
-    expect(system.heard('net')).toEqual([{ type: 'ipi.ack', initiator: 'flush' }]);
-    expect(system.context('cpu').pending).toEqual([]);
+    expect([tlb(system), system.heard('net')]).toEqual([{}, [ack('flush')]]);
+    expect(system.context('cpu')).toMatchObject({ pending: [], flush: null });
     expect(system.can('cpu', 'interrupt')).toBe(false);
-  });
-
-  test('it drops the pages asked for, and no others', () => {
-    const system = fill(fill(rig(), 0), 1);
-    system.say('p', 'cpu', ipi([1, 7]));
-    system.take('cpu', 'interrupt');
-    expect(tlb(system)).toEqual({ 0: entry(4) });
   });
 
   test('IPIs are taken one by one, in the order in which they came', () => {
-    const system = fill(fill(rig(), 0), 1);
-    system.say('p', 'cpu', ipi([0], 'first'));
-    system.say('p', 'cpu', ipi([1], 'second'));
+    const system = nextGen(fill(rig(), 0, 1));
+    tell(system, ipi(request(2, [0]), 'first'));
     system.take('cpu', 'interrupt');
-    expect([tlb(system), system.heard('net')]).toEqual([{ 1: entry(5) }, [{ type: 'ipi.ack', initiator: 'first' }]]);
+    nextGen(system);
+    tell(system, tableSync('second'), ipi(request(3, [1]), 'third'));
+    expect([cached(system), system.heard('net')]).toEqual([['mm/1'], [ack('first')]]);
     system.take('cpu', 'interrupt');
-    expect([tlb(system), system.heard('net').at(-1)]).toEqual([{}, { type: 'ipi.ack', initiator: 'second' }]);
+    expect([cached(system), system.heard('net')]).toEqual([['mm/1'], [ack('first'), ack('second')]]);
+    system.take('cpu', 'interrupt');
+    expect([cached(system), system.heard('net')]).toEqual([[], [ack('first'), ack('second'), ack('third')]]);
   });
 
   test('while they are off an IPI waits; it is taken afterwards', () => {
-    const system = fill(rig(), 0);
-    system.say('p', 'cpu', 'irq.save');
-    system.say('p', 'cpu', ipi('all'));
+    const system = nextGen(fill(rig(), 0));
+    tell(system, 'irq.save', ipi(request(2)));
     expect(system.can('cpu', 'interrupt')).toBe(false);
-    expect([tlb(system), system.heard('net')]).toEqual([{ 0: entry(4) }, []]);
-    system.say('p', 'cpu', 'irq.restore');
+    expect([cached(system), system.heard('net')]).toEqual([['mm/0'], []]);
+    tell(system, 'irq.restore');
     expect(system.can('cpu', 'interrupt')).toBe(true);
     system.take('cpu', 'interrupt');
-    expect([tlb(system), system.heard('net')]).toEqual([{}, [{ type: 'ipi.ack', initiator: 'flush' }]]);
+    expect([cached(system), system.heard('net')]).toEqual([[], [ack('flush')]]);
   });
 
-  test('what was latched before they were off waits too', () => {
-    const system = rig();
-    system.say('p', 'cpu', ipi('all'));
-    system.say('p', 'cpu', 'irq.save');
-    expect(system.can('cpu', 'interrupt')).toBe(false);
+  test.each([
+    ['flush_tlb_func', ipi(request(1))],
+    ['tlb_remove_table_smp_sync', tableSync()],
+  ])('what was latched before they were off waits too (%s)', (_, message) => {
+    const system = tell(rig(), message, 'irq.save');
+    expect([system.can('cpu', 'interrupt'), system.heard('net')]).toEqual([false, []]);
+  });
+
+  test('tlb_remove_table_smp_sync does nothing: that it ran is told', () => {
+    const system = nextGen(fill(rig({ table: 'table0' }), 0));
+    const before = system.context('cpu');
+    tell(system, tableSync()).take('cpu', 'interrupt');
+    expect(system.context('cpu')).toEqual(before);
+    expect(system.heard('net')).toEqual([ack('zap')]);
   });
 
   test('local_irq_save nests: the outermost restore puts them on again', () => {
     const system = rig();
-    const off: boolean[] = [];
-    for (const message of ['irq.save', 'irq.save', 'irq.restore', 'irq.restore', 'irq.save']) {
-      system.say('p', 'cpu', message);
-      off.push(system.at('cpu').includes('interrupts.disabled'));
-    }
+    const off = ['irq.save', 'irq.save', 'irq.restore', 'irq.restore', 'irq.save'].map((message) =>
+      tell(system, message).at('cpu').includes('interrupts.disabled'),
+    );
     expect(off).toEqual([true, true, true, false, true]);
     expect(system.context('cpu').irqDepth).toBe(1);
   });
 
   test('to RCU, interrupts that are off are one read section, however deep', () => {
-    const system = rig({ rcu: true });
-    for (const message of ['irq.save', 'irq.save', 'irq.restore']) system.say('p', 'cpu', message);
+    const system = tell(rig({ rcu: true }), 'irq.save', 'irq.save', 'irq.restore');
     expect(system.said('cpu')).toEqual(['rcu: rcu.read_lock']);
-    system.say('p', 'cpu', 'irq.restore');
+    tell(system, 'irq.restore');
     expect(system.said('cpu')).toEqual(['rcu: rcu.read_lock', 'rcu: rcu.read_unlock']);
-    for (const message of ['irq.save', 'irq.restore']) system.say('p', 'cpu', message);
+    tell(system, 'irq.save', 'irq.restore');
     expect(system.said('cpu').slice(2)).toEqual(['rcu: rcu.read_lock', 'rcu: rcu.read_unlock']);
   });
 
   test('a CPU that has no RCU tells nobody', () => {
-    const system = rig();
-    for (const message of ['irq.save', 'irq.restore']) system.say('p', 'cpu', message);
+    expect(tell(rig(), 'irq.save', 'irq.restore').said('cpu')).toEqual([]);
+  });
+});
+
+describe('flush_tlb_func', () => {
+  test('one generation is owed: it drops the pages asked for, and no others', () => {
+    const system = remoteFlush(nextGen(fill(rig(), 0, 1)), request(2, [1, 7]));
+    expect([cached(system), gens(system)]).toEqual([['mm/0'], { mm: 2 }]);
+  });
+
+  test('one generation is owed, of everything: it drops everything', () => {
+    const system = remoteFlush(nextGen(fill(rig(), 0, 1)), request(2));
+    expect([cached(system), gens(system)]).toEqual([[], { mm: 2 }]);
+  });
+
+  test.each([
+    ['the request is not the last one', 2],
+    ['nor is the one before it carried out', 3],
+  ])('two generations are owed: it drops everything, and is at the later one (%s)', (_, gen) => {
+    const system = remoteFlush(nextGen(fill(rig(), 0, 1), 2), request(gen, [1]));
+    expect([cached(system), gens(system)]).toEqual([[], { mm: 3 }]);
+  });
+
+  test('a request that a later flush has carried out already drops nothing, and is acknowledged', () => {
+    const system = remoteFlush(nextGen(rig(), 2), request(3));
+    expect(readsOfGen(system)).toEqual(['mm: tlb_gen.read']);
+    fill(system, 0);
+    for (const gen of [2, 3]) remoteFlush(system, request(gen));
+    expect([cached(system), gens(system), system.heard('net')]).toEqual([['mm/0'], { mm: 3 }, [ack('flush'), ack('flush'), ack('flush')]]);
+    expect(readsOfGen(system)).toEqual(['mm: tlb_gen.read']);
+  });
+
+  test('where the address space is at the generation of the TLB nothing is owed', () => {
+    const system = remoteFlush(fill(rig(), 0), request(2));
+    expect([cached(system), gens(system), system.heard('net')]).toEqual([['mm/0'], { mm: 1 }, [ack('flush')]]);
+  });
+
+  test('a range that took the TLB to the generation of the address space would leave the next request undone', () => {
+    const hasty = cpu.provide({ guards: { mayFlushRange: ({ context }) => context.flush?.request.vpns !== 'all' } });
+    const left = [cpu, hasty].map((machine) => {
+      const system = nextGen(fill(rig({ machine }), 0, 1), 2);
+      for (const flush of [request(2, [0]), request(3, [1])]) remoteFlush(system, flush);
+      return [cached(system), gens(system), system.heard('net')];
+    });
+    const acks = [ack('flush'), ack('flush')];
+    expect(left).toEqual([
+      [[], { mm: 3 }, acks],
+      [['mm/1'], { mm: 3 }, acks],
+    ]);
+  });
+
+  test('in whatever order two requests come, none of their pages stays cached', () => {
+    for (const order of [
+      [request(2, [0]), request(3, [1])],
+      [request(3, [1]), request(2, [0])],
+    ]) {
+      const system = nextGen(fill(rig(), 0, 1), 2);
+      for (const flush of order) remoteFlush(system, flush);
+      expect([cached(system), gens(system)]).toEqual([[], { mm: 3 }]);
+    }
+  });
+
+  test.each<[string, FlushRequest]>([
+    ['a range', request(2, [7])],
+    ['everything', request(2)],
+  ])('upper levels go too, tables freed or not (%s)', (_, flush) => {
+    const system = nextGen(fill(rig({ table: 'table0' }), 0));
+    expect(tables(system)).toEqual({ 'mm/0': 'table0' });
+    expect(tables(remoteFlush(system, flush))).toEqual({});
+  });
+
+  test('what another address space has cached stays', () => {
+    const kept = { mm: 'other', tlb: { 0: entry(6), 1: entry(7) } };
+    const system = nextGen(fill(rig({ cached: kept }), 0, 1));
+    expect(tlb(remoteFlush(system, request(2)))).toEqual({ 'other/0': entry(6), 'other/1': entry(7) });
+    expect(gens(system)).toEqual({ mm: 2, other: 1 });
+  });
+
+  test.each([
+    ['another one', 'other', 1],
+    ['none', null, null],
+  ])('F4: a CPU that has %s loaded takes itself out of the mask, and flushes nothing', (_, mm, gen) => {
+    const system = nextGen(load(fill(rig(), 0), mm, gen));
+    remoteFlush(system, request(2));
+    expect([maskOf(system, 'mm'), maskOf(system, 'other')]).toEqual([['cpu1'], ['cpu', 'cpu1']]);
+    expect([cached(system), readsOfGen(system), system.heard('net')]).toEqual([['mm/0'], [], [ack('flush')]]);
+    expect(system.context('cpu')).toMatchObject({ cr3: mm, loadedMm: mm, flush: null });
+  });
+
+  test.each([
+    ['behind', 2],
+    ['up to date', 1],
+  ])('F4: a lazy CPU leaves the address space, %s or not, and flushes nothing', (_, gen) => {
+    const system = nextGen(tell(fill(rig(), 0), 'is_lazy.set'), gen - 1);
+    remoteFlush(system, request(gen));
+    expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, lazy: false, ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) }, flush: null });
+    expect([maskOf(system, 'mm'), system.heard('net')]).toEqual([['cpu', 'cpu1'], [ack('flush')]]);
+    expect([system.can('cpu', { type: 'fill', vpn: 1 }), access(system, 0)]).toEqual([false, fault(0)]);
+  });
+
+  test('a lazy CPU that has another address space loaded stays lazy', () => {
+    const system = nextGen(tell(load(rig(), 'other', 1), 'is_lazy.set'));
+    remoteFlush(system, request(2));
+    expect(system.context('cpu')).toMatchObject({ cr3: 'other', loadedMm: 'other', lazy: true });
+    expect(maskOf(system, 'mm')).toEqual(['cpu1']);
+  });
+
+  test('a local flush works at once, interrupts on or off, and is acknowledged by nobody', () => {
+    const system = nextGen(fill(rig(), 0, 1));
+    tell(system, local(request(2, [0])));
+    expect([cached(system), gens(system)]).toEqual([['mm/1'], { mm: 2 }]);
+    tell(nextGen(system), 'irq.save', local(request(3)));
+    expect([cached(system), gens(system), system.heard('net')]).toEqual([[], { mm: 3 }, []]);
+  });
+
+  test('a local flush leaves pending IPIs pending; they then find it done', () => {
+    const system = nextGen(fill(rig(), 0));
+    tell(system, ipi(request(2, [0])), local(request(2, [0])));
+    expect([cached(system), system.heard('net'), system.can('cpu', 'interrupt')]).toEqual([[], [], true]);
+    fill(system, 0).take('cpu', 'interrupt');
+    expect([cached(system), system.heard('net'), system.context('cpu').pending]).toEqual([['mm/0'], [ack('flush')], []]);
+  });
+
+  test.each([
+    ['another one', 'other', 1],
+    ['none', null, null],
+  ])('a local flush of what is not loaded does nothing (%s is)', (_, mm, gen) => {
+    const system = tell(nextGen(load(fill(rig(), 0), mm, gen)), local(request(2)));
+    expect([cached(system), system.said('cpu').slice(1), maskOf(system, 'mm')]).toEqual([['mm/0'], [], ['cpu', 'cpu1']]);
+  });
+
+  test('a lazy CPU leaves the address space in a local flush too', () => {
+    const system = tell(nextGen(rig()), 'is_lazy.set', local(request(2)));
+    expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, lazy: false });
     expect(system.said('cpu')).toEqual([]);
   });
 });
 
-describe('the TLB', () => {
-  test('a local or broadcast invalidation works at once, interrupts on or off, and is acknowledged by nobody', () => {
-    const system = fill(fill(rig(), 0), 1);
-    system.say('p', 'cpu', 'irq.save');
-    system.say('p', 'cpu', { type: 'tlb.invalidate', request: { vpns: [0] } });
-    expect(tlb(system)).toEqual({ 1: entry(5) });
-    system.say('p', 'cpu', { type: 'tlb.invalidate', request: { vpns: 'all' } });
-    expect(tlb(system)).toEqual({});
-    expect(system.heard('net')).toEqual([]);
+describe('a broadcast invalidation', () => {
+  test('works at once, interrupts on or off, and is acknowledged by nobody', () => {
+    const system = tell(fill(rig(), 0, 1), 'irq.save', invalidate(request(2, [0])));
+    expect(cached(system)).toEqual(['mm/1']);
+    expect(cached(tell(system, invalidate(request(3))))).toEqual([]);
+    expect(system.said('cpu')).toHaveLength(2);
   });
 
+  test('works whatever is loaded, by the entries of its address space, and leaves those of others', () => {
+    const system = fill(load(fill(rig(), 0, 1), 'other', 1), 0);
+    expect(cached(tell(system, invalidate(request(2, [0]))))).toEqual(['mm/1', 'other/0']);
+    expect(cached(tell(system, invalidate(request(3))))).toEqual(['other/0']);
+    expect(cached(tell(system, invalidate(request(2, [0], { mm: 'other' }))))).toEqual([]);
+  });
+
+  test('works on a lazy CPU, and leaves it lazy', () => {
+    const system = tell(fill(rig(), 0), 'is_lazy.set', invalidate(request(2)));
+    expect(system.context('cpu')).toMatchObject({ cr3: 'mm', loadedMm: 'mm', lazy: true, tlb: {} });
+  });
+
+  test.each<[string, FlushRequest, object]>([
+    ['of a range keeps them', request(2, [0]), { 'mm/0': 'table0' }],
+    ['of a range whose tables are freed drops them', request(2, [0], { freedTables: true }), {}],
+    ['of everything drops them', request(2), {}],
+    ['of another address space keeps them', request(2, 'all', { mm: 'other', freedTables: true }), { 'mm/0': 'table0' }],
+  ])('upper levels: one %s', (_, flush, left) => {
+    expect(tables(tell(fill(rig({ table: 'table0' }), 0), invalidate(flush)))).toEqual(left);
+  });
+});
+
+describe('the TLB', () => {
   test('a speculative walk fills in a present pte; it touches neither page nor D bit, and asks nobody', () => {
     const system = fill(rig(), 0);
-    expect(tlb(system)).toEqual({ 0: entry(4) });
-    expect(system.said('cpu')).toEqual(['mm: pte.walk {"vpn":0,"write":false}']);
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4) });
+    expect(system.said('cpu')).toEqual(['mm: pte.walk {"vpn":0,"write":false,"table":null}']);
     expect(system.context('mm').ptes[0]).toEqual(presentPte(4));
     expect(system.context('cpu').walk).toBeNull();
   });
 
   test('it goes on while interrupts are off', () => {
-    const system = rig();
-    system.say('p', 'cpu', 'irq.save');
-    expect(tlb(fill(system, 0))).toEqual({ 0: entry(4) });
+    expect(cached(fill(tell(rig(), 'irq.save'), 0))).toEqual(['mm/0']);
   });
 
   test.each<[string, Pte]>([
@@ -146,12 +337,82 @@ describe('the TLB', () => {
   });
 
   test('an entry outlives its pte until it is flushed or evicted', () => {
-    const system = fill(fill(rig(), 0), 1);
+    const system = fill(rig(), 0, 1);
     system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
-    expect(tlb(system)).toEqual({ 0: entry(4), 1: entry(5) });
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4), 'mm/1': entry(5) });
     system.take('cpu', { type: 'evict', vpn: 0 });
-    expect(tlb(system)).toEqual({ 1: entry(5) });
+    expect(tlb(system)).toEqual({ 'mm/1': entry(5) });
     expect(system.can('cpu', { type: 'evict', vpn: 0 })).toBe(false);
+  });
+
+  test('entries are tagged: a page of one address space is not found under the number of another', () => {
+    const system = load(fill(rig(), 0), 'other', 1);
+    expect(system.can('cpu', { type: 'evict', vpn: 0 })).toBe(false);
+    expect(access(system, 0)).toEqual(done(0, 6));
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4), 'other/0': entry(6) });
+    system.take('cpu', { type: 'evict', vpn: 0 });
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4) });
+  });
+});
+
+describe('the paging-structure cache', () => {
+  test('the first walk reads every level and caches the table; the next reads the table itself', () => {
+    const system = fill(rig({ table: 'table0' }), 0);
+    expect([tables(system), system.heard('table0')]).toEqual([{ 'mm/0': 'table0' }, []]);
+    fill(system, 1);
+    expect(system.said('cpu')).toEqual([
+      'mm: pte.walk {"vpn":0,"write":false,"table":null}',
+      'table0: table.read',
+      'mm: pte.walk {"vpn":1,"write":false,"table":"table0"}',
+    ]);
+  });
+
+  test.each<[string, (system: Rig) => void]>([
+    ['speculative walk', (system) => fill(system, 7)],
+    ['access that faults', (system) => access(system, 7)],
+    ['load', (system) => access(system, 0)],
+    ['store', (system) => access(system, 0, true)],
+  ])('every walk fills it, one that finds no pte too (%s)', (_, walk) => {
+    const system = rig({ table: 'table0' });
+    walk(system);
+    expect(tables(system)).toEqual({ 'mm/0': 'table0' });
+  });
+
+  test('tables that are not modelled are not cached', () => {
+    expect(tables(fill(rig(), 0, 1))).toEqual({});
+  });
+
+  test('a hit reads no table', () => {
+    const system = fill(rig({ table: 'table0' }), 0);
+    expect(access(system, 0)).toEqual(done(0, 4));
+    expect(system.heard('table0')).toEqual([]);
+  });
+
+  test('a cached table is walked after it was unlinked, until it is dropped; then nothing is found', () => {
+    const system = fill(rig({ table: 'table0' }), 0);
+    system.say('p', 'mm', { type: 'pmd.clear', vpn: 0 });
+    expect(access(system, 1)).toEqual(done(1, 5));
+    expect(system.heard('table0')).toEqual([{ type: 'table.read' }]);
+    tell(system, invalidate(request(2, [0, 1], { freedTables: true })));
+    expect([access(system, 1), tables(system)]).toEqual([fault(1), {}]);
+    expect(system.heard('table0')).toHaveLength(1);
+  });
+
+  test('it drops a table by itself, that of the pages named; translations stay', () => {
+    const system = rig({ table: 'table0' });
+    expect(system.can('cpu', { type: 'evict_table', vpn: 0 })).toBe(false);
+    fill(system, 0);
+    expect([0, 511, 512].map((vpn) => system.can('cpu', { type: 'evict_table', vpn }))).toEqual([true, true, false]);
+    system.take('cpu', { type: 'evict_table', vpn: 511 });
+    expect([tables(system), cached(system)]).toEqual([{}, ['mm/0']]);
+    expect(fill(system, 1).heard('table0')).toEqual([]);
+  });
+
+  test('the tables of an address space that is not loaded are neither walked nor dropped', () => {
+    const system = load(fill(rig({ table: 'table0' }), 0), 'other', 1);
+    expect(system.can('cpu', { type: 'evict_table', vpn: 0 })).toBe(false);
+    expect([access(system, 0), system.heard('table0'), tables(system)]).toEqual([done(0, 6), [], { 'mm/0': 'table0' }]);
+    expect(load(system, null, null).can('cpu', { type: 'evict_table', vpn: 0 })).toBe(false);
   });
 });
 
@@ -159,92 +420,137 @@ describe('an access', () => {
   test('that hits uses the entry without a look at the pte', () => {
     const system = fill(rig(), 0);
     system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
-    expect(access(system, 0)).toEqual(done);
+    expect(access(system, 0)).toEqual(done(0, 4));
     expect(system.heard('page4')).toEqual([accessOf(false)]);
     expect(system.said('cpu').filter((said) => said.startsWith('mm'))).toHaveLength(1);
   });
 
   test('that misses walks, fills in and goes to memory', () => {
     const system = rig();
-    expect(access(system, 1)).toEqual(done);
-    expect(tlb(system)).toEqual({ 1: entry(5) });
+    expect(access(system, 1)).toEqual(done(1, 5));
+    expect(tlb(system)).toEqual({ 'mm/1': entry(5) });
     expect([system.heard('page4'), system.heard('page5')]).toEqual([[], [accessOf(false)]]);
     expect(system.context('cpu').walk).toBeNull();
   });
 
   test('that stores sets D by a locked walk; then it hits', () => {
     const system = rig();
-    expect(access(system, 0, true)).toEqual(done);
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
     expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { dirty: true }));
-    expect(tlb(system)).toEqual({ 0: entry(4, true) });
-    access(system, 0, true);
-    expect(system.said('cpu').filter((said) => said.startsWith('mm'))).toEqual(['mm: pte.walk {"vpn":0,"write":true}']);
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4, true) });
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
+    expect(system.said('cpu').filter((said) => said.startsWith('mm'))).toEqual(['mm: pte.walk {"vpn":0,"write":true,"table":null}']);
     expect(system.heard('page4')).toEqual([accessOf(true), accessOf(true)]);
   });
 
   test('that stores through a clean entry walks once more, to set D', () => {
     const system = fill(rig(), 0);
-    expect(access(system, 0, true)).toEqual(done);
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
     expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { dirty: true }));
-    expect(tlb(system)).toEqual({ 0: entry(4, true) });
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4, true) });
   });
 
   test('that stores through a clean entry of a pte that is gone faults: nothing is written behind the back of whoever cleared it', () => {
     const system = fill(rig(), 0);
     system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
-    expect(access(system, 0, true)).toEqual(fault);
+    expect(access(system, 0, true)).toEqual(fault(0));
     expect(system.heard('page4')).toEqual([]);
   });
 
   test.each([false, true])('faults when there is no pte (store: %s)', (write) => {
     const system = rig({ ptes: {} });
-    expect(access(system, 0, write)).toEqual(fault);
+    expect(access(system, 0, write)).toEqual(fault(0));
     expect([tlb(system), system.context('cpu').walk, system.at('cpu')]).toEqual([{}, null, expect.stringContaining('mmu.ready')]);
   });
 
   test('to what is read-only loads, and faults when it stores, cached or not', () => {
     const ptes = { 0: presentPte(4, { write: false }) };
     const system = rig({ ptes });
-    expect(access(system, 0, true)).toEqual(fault);
-    expect(access(system, 0)).toEqual(done);
-    expect(access(system, 0, true)).toEqual(fault);
+    expect(access(system, 0, true)).toEqual(fault(0));
+    expect(access(system, 0)).toEqual(done(0, 4));
+    expect(access(system, 0, true)).toEqual(fault(0));
     expect(system.heard('page4')).toEqual([accessOf(false)]);
     expect(system.context('mm').ptes).toEqual(ptes);
   });
 
   test('faults when no tables are loaded', () => {
     const system = rig({ mm: null });
-    expect(access(system, 0)).toEqual(fault);
-    expect(system.said('cpu')).toEqual(['p: access.fault']);
+    expect(access(system, 0)).toEqual(fault(0));
+    expect(system.said('cpu')).toEqual(['p: access.fault {"result":"fault","vpn":0}']);
   });
 });
 
 describe('which tables are loaded', () => {
-  test('lazy mode is entered and left, and can be read', () => {
-    const system = fill(rig(), 0);
-    const mode = (): unknown => system.say('p', 'cpu', 'lazy.read');
-    expect(mode()).toEqual([{ type: 'tlb_state', mode: 'running' }]);
-    system.say('p', 'cpu', 'lazy.enter');
-    expect(mode()).toEqual([{ type: 'tlb_state', mode: 'lazy' }]);
-    system.say('p', 'cpu', 'lazy.leave');
-    expect(mode()).toEqual([{ type: 'tlb_state', mode: 'running' }]);
-    expect(tlb(system)).toEqual({ 0: entry(4) });
+  test('an address space is at generation 1 at first, with nothing cached; init_mm has none', () => {
+    const loaded = { cr3: 'mm', loadedMm: 'mm', lazy: false, ctxs: { mm: 1 }, tlb: {}, tables: {} };
+    expect(rig().context('cpu')).toMatchObject(loaded);
+    expect(rig({ mm: null }).context('cpu')).toMatchObject({ ...loaded, cr3: null, loadedMm: null, ctxs: {} });
   });
 
-  test('a lazy CPU keeps its entries and goes on walking', () => {
+  test('lazy mode is entered and left, and can be read; entries stay', () => {
     const system = fill(rig(), 0);
-    system.say('p', 'cpu', 'lazy.enter');
-    expect(tlb(fill(system, 1))).toEqual({ 0: entry(4), 1: entry(5) });
+    const mode = (): unknown => system.say('p', 'cpu', 'is_lazy.read');
+    expect(mode()).toEqual([{ type: 'is_lazy', mode: 'running' }]);
+    tell(system, 'is_lazy.set');
+    expect(mode()).toEqual([{ type: 'is_lazy', mode: 'lazy' }]);
+    tell(system, 'is_lazy.clear');
+    expect(mode()).toEqual([{ type: 'is_lazy', mode: 'running' }]);
+    expect(tlb(system)).toEqual({ 'mm/0': entry(4) });
   });
 
-  test('switch_mm loads other tables, drops every entry, and is lazy no more', () => {
-    const system = fill(rig(), 0);
-    system.say('p', 'cpu', 'lazy.enter');
-    system.say('p', 'cpu', { type: 'switch_mm', mm: null });
-    expect(system.context('cpu')).toMatchObject({ loadedMm: null, lazy: false, tlb: {} });
-    expect(access(system, 0)).toEqual(fault);
-    system.say('p', 'cpu', { type: 'switch_mm', mm: 'mm' });
-    expect(access(system, 0)).toEqual(done);
+  test('a lazy CPU goes on walking', () => {
+    expect(cached(fill(tell(fill(rig(), 0), 'is_lazy.set'), 1))).toEqual(['mm/0', 'mm/1']);
+  });
+
+  test.each(['mm', 'other', null, LOADED_MM_SWITCHING])('loaded_mm is what was written (%s); the walker goes on with CR3', (mm) => {
+    const system = tell(fill(rig(), 0), writeLoadedMm(mm));
+    expect(system.say('p', 'cpu', 'loaded_mm.read')).toEqual([{ type: 'loaded_mm', mm }]);
+    expect([access(system, 0), access(system, 1)]).toEqual([done(0, 4), done(1, 5)]);
+  });
+
+  test('CR3 is what the walker walks; loaded_mm stays as it was', () => {
+    const system = tell(rig(), writeCr3('other', 1));
+    expect(access(system, 0)).toEqual(done(0, 6));
+    expect(system.say('p', 'cpu', 'loaded_mm.read')).toEqual([{ type: 'loaded_mm', mm: 'mm' }]);
+  });
+
+  test('without tables nothing is walked and nothing hits; what is cached stays for later', () => {
+    const system = tell(fill(rig({ table: 'table0' }), 0), writeCr3(null, null));
+    expect([access(system, 0), system.can('cpu', { type: 'fill', vpn: 1 }), system.can('cpu', { type: 'evict', vpn: 0 })]).toEqual([fault(0), false, false]);
+    expect(system.context('cpu')).toMatchObject({ cr3: null, ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) }, tables: { 'mm/0': 'table0' } });
+  });
+
+  test('an ASID that is up to date is loaded as it is', () => {
+    const system = tell(fill(rig({ table: 'table0' }), 0), writeCr3(null, null), writeCr3('mm', 1));
+    expect(system.context('cpu')).toMatchObject({ cr3: 'mm', ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) }, tables: { 'mm/0': 'table0' } });
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
+    expect(access(system, 0)).toEqual(done(0, 4));
+  });
+
+  test('an ASID that is behind is flushed when it is loaded, with its upper levels; others are not', () => {
+    const system = load(fill(load(fill(rig({ table: 'table0' }), 0), 'other', 1), 0), 'mm', 3);
+    expect(system.context('cpu')).toMatchObject({ cr3: 'mm', ctxs: { mm: 3, other: 1 } });
+    expect([tlb(system), tables(system)]).toEqual([{ 'other/0': entry(6) }, {}]);
+  });
+
+  test('an address space that has no ASID gets one, at the generation given', () => {
+    expect(gens(tell(rig(), writeCr3('other', 4)))).toEqual({ mm: 1, other: 4 });
+  });
+
+  test.each<[string, number, Message[], string[]]>([
+    ['used when it is loaded, if it was not flushed since', 1, done(0, 9), ['other/0', 'other/1']],
+    ['dropped when it is loaded, if it was', 2, done(0, 6), ['other/0']],
+  ])('what another address space left cached is %s', (_, gen, answer, left) => {
+    const system = rig({ cached: { mm: 'other', tlb: { 0: entry(9), 1: entry(9) } } });
+    expect(system.context('cpu')).toMatchObject({ cr3: 'mm', ctxs: { mm: 1, other: 1 }, tlb: { 'other/0': entry(9), 'other/1': entry(9) } });
+    expect(access(load(system, 'other', gen), 0)).toEqual(answer);
+    expect([cached(system), gens(system)]).toEqual([left, { mm: 1, other: gen }]);
+  });
+
+  test('init_mm can be loaded while another address space is cached', () => {
+    const system = rig({ mm: null, cached: { mm: 'mm', tlb: { 0: entry(4) } } });
+    expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) } });
+    expect(access(system, 0)).toEqual(fault(0));
   });
 });
 

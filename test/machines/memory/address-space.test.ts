@@ -1,11 +1,20 @@
 import { addressSpace, type Pte, pageAt, presentPte } from '../../../machines/index.js';
+import { pmdIndex } from '../../../machines/memory/address-space.js';
 import { actor } from '../../../src/index.js';
 import { probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
-const rig = (ptes: Record<string, Pte> = {}): Rig => new Rig({ mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: ['cpu0'] } }), p: probe() });
+type Pmds = Record<string, string | null>;
+const rig = (ptes: Record<string, Pte> = {}, pmds?: Pmds): Rig =>
+  new Rig({
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: ['cpu0'], ...(pmds ? { pmds } : {}) } }),
+    p: probe(),
+    cpu0: probe(),
+    cpu1: probe(),
+  });
 const none: Pte = { kind: 'none' };
-const pte = (value: Pte): object => ({ type: 'pte', pte: value });
+const pte = (value: Pte, table: string | null = null): object => ({ type: 'pte', pte: value, table });
+const walk = (system: Rig, vpn: number, write: boolean, table: string | null = null): unknown => system.say('p', 'mm', { type: 'pte.walk', vpn, write, table });
 
 test('a page frame is an actor; a pte is writable, clean and ordinary unless it says otherwise', () => {
   expect(pageAt(7)).toBe('page7');
@@ -36,21 +45,28 @@ describe('get_and_clear is an exchange', () => {
   test('it sees a D bit that the walker set after the pte was last read', () => {
     const system = rig({ 0: presentPte(4) });
     system.say('p', 'mm', { type: 'pte.read', vpn: 0 });
-    system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true });
+    walk(system, 0, true);
     expect(system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 })).toEqual([pte(presentPte(4, { dirty: true }))]);
   });
+});
+
+test('a store of none asks nobody: a D bit that the walker has set is gone', () => {
+  const system = rig({ 0: presentPte(4), 1: presentPte(5) });
+  walk(system, 0, true);
+  expect(system.say('p', 'mm', { type: 'pte.clear', vpn: 0 })).toEqual([]);
+  expect(system.context('mm').ptes).toEqual({ 0: none, 1: presentPte(5) });
 });
 
 describe('a hardware walk', () => {
   test('for a load leaves the pte as it is', () => {
     const system = rig({ 0: presentPte(4) });
-    expect(system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: false })).toEqual([pte(presentPte(4))]);
+    expect(walk(system, 0, false)).toEqual([pte(presentPte(4))]);
     expect(system.context('mm').ptes[0]).toEqual(presentPte(4));
   });
 
   test('for a store sets D, and answers with it', () => {
     const system = rig({ 0: presentPte(4) });
-    expect(system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true })).toEqual([pte(presentPte(4, { dirty: true }))]);
+    expect(walk(system, 0, true)).toEqual([pte(presentPte(4, { dirty: true }))]);
     expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { dirty: true }));
   });
 
@@ -61,13 +77,67 @@ describe('a hardware walk', () => {
     ['a migration entry', { kind: 'migration', pfn: 4, write: true }],
   ])('for a store does not set D in one that is %s', (_, value) => {
     const system = rig({ 0: value });
-    expect(system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true })).toEqual([pte(value)]);
+    expect(walk(system, 0, true)).toEqual([pte(value)]);
     expect(system.context('mm').ptes[0]).toEqual(value);
   });
 });
 
-test('the upper levels are there', () => {
-  expect(rig().say('p', 'mm', { type: 'pmd.read', vpn: 0 })).toEqual([{ type: 'pmd', kind: 'table' }]);
+test('a page-table page holds 512 ptes', () => {
+  expect([0, 511, 512, 1023, 1024].map(pmdIndex)).toEqual([0, 0, 1, 1, 2]);
+});
+
+test('where tables are not modelled there is one, without a name', () => {
+  const system = rig({ 0: presentPte(4) });
+  expect(system.say('p', 'mm', { type: 'pmd.read', vpn: 0 })).toEqual([{ type: 'pmd', kind: 'table', table: null }]);
+  expect(walk(system, 0, false)).toEqual([pte(presentPte(4))]);
+});
+
+describe('page-table pages', () => {
+  const ptes = { 0: presentPte(4), 512: presentPte(5) };
+  const pmds = { 0: 'table0', 1: 'table1' };
+  const unlinked = (): Rig => rig(ptes, { 0: null, 1: 'table1' });
+
+  test('each holds the ptes of its range', () => {
+    const system = rig(ptes, pmds);
+    const table = (vpn: number): unknown => system.say('p', 'mm', { type: 'pmd.read', vpn });
+    expect(table(511)).toEqual([{ type: 'pmd', kind: 'table', table: 'table0' }]);
+    expect(table(512)).toEqual([{ type: 'pmd', kind: 'table', table: 'table1' }]);
+    expect(table(1024)).toEqual([{ type: 'pmd', kind: 'table', table: null }]);
+  });
+
+  test('Z10: one is unlinked, and who does it learns which; the others stay', () => {
+    const system = rig(ptes, pmds);
+    expect(system.say('p', 'mm', { type: 'pmd.clear', vpn: 5 })).toEqual([{ type: 'pmd', kind: 'table', table: 'table0' }]);
+    expect(system.context('mm').pmds).toEqual({ 0: null, 1: 'table1' });
+    expect(system.say('p', 'mm', { type: 'pmd.read', vpn: 0 })).toEqual([{ type: 'pmd', kind: 'none', table: null }]);
+    expect(system.say('p', 'mm', { type: 'pmd.clear', vpn: 0 })).toEqual([{ type: 'pmd', kind: 'none', table: null }]);
+  });
+
+  test('a hardware walk tells through which one it went', () => {
+    const system = rig(ptes, pmds);
+    expect(walk(system, 0, false)).toEqual([pte(presentPte(4), 'table0')]);
+    expect(walk(system, 512, true)).toEqual([pte(presentPte(5, { dirty: true }), 'table1')]);
+    expect(walk(system, 1, false)).toEqual([pte(none, 'table0')]);
+  });
+
+  test('who reads a pte otherwise is not told', () => {
+    const system = rig(ptes, pmds);
+    expect(system.say('p', 'mm', { type: 'pte.read', vpn: 0 })).toEqual([pte(presentPte(4))]);
+    expect(system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 })).toEqual([pte(presentPte(4))]);
+  });
+
+  test.each([true, false])('a walk from the top finds nothing through one that is unlinked, and changes nothing (store: %s)', (write) => {
+    const system = unlinked();
+    expect(walk(system, 0, write)).toEqual([pte(none)]);
+    expect(system.context('mm').ptes).toEqual(ptes);
+  });
+
+  test('a walk through one that the CPU has cached does not see that it is unlinked', () => {
+    const system = unlinked();
+    expect(walk(system, 0, false, 'table0')).toEqual([pte(presentPte(4), 'table0')]);
+    expect(walk(system, 0, true, 'table0')).toEqual([pte(presentPte(4, { dirty: true }), 'table0')]);
+    expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { dirty: true }));
+  });
 });
 
 test('VMAs are found until they are unlinked', () => {
@@ -78,22 +148,34 @@ test('VMAs are found until they are unlinked', () => {
   expect([find(1), find(2)]).toEqual(['none', 'found']);
 });
 
-test('tlb_gen is incremented, then read', () => {
+test('VMAs are linked, and none twice', () => {
   const system = rig();
-  expect(system.say('p', 'mm', 'tlb_gen.inc')).toEqual([{ type: 'tlb_gen', gen: 2 }]);
-  expect(system.say('p', 'mm', 'tlb_gen.inc')).toEqual([{ type: 'tlb_gen', gen: 3 }]);
+  system.say('p', 'mm', { type: 'vma.link', vpns: [11, 2, 9] });
+  expect(system.context('mm').vmas).toEqual([0, 1, 2, 9, 11]);
+  expect(system.say('p', 'mm', { type: 'vma.find', vpn: 9 })).toEqual([{ type: 'vma', result: 'found' }]);
 });
 
-test('mm_cpumask is a set', () => {
+test('F1: tlb_gen is incremented, and who does it learns its generation; a read changes nothing', () => {
+  const system = rig();
+  expect(system.say('p', 'mm', 'tlb_gen.read')).toEqual([{ type: 'tlb_gen', gen: 1 }]);
+  expect(system.say('p', 'mm', 'tlb_gen.inc')).toEqual([{ type: 'tlb_gen', gen: 2 }]);
+  expect(system.say('p', 'mm', 'tlb_gen.inc')).toEqual([{ type: 'tlb_gen', gen: 3 }]);
+  expect(system.say('p', 'mm', 'tlb_gen.read')).toEqual([{ type: 'tlb_gen', gen: 3 }]);
+});
+
+test('F2 and F4: mm_cpumask is a set; a CPU takes only itself out', () => {
   const system = rig();
   const mask = (): unknown => system.say('p', 'mm', 'cpumask.read');
   for (const cpu of ['cpu2', 'cpu1', 'cpu2']) system.say('p', 'mm', { type: 'cpumask.set', cpu });
   expect(mask()).toEqual([{ type: 'cpumask', cpus: ['cpu0', 'cpu1', 'cpu2'] }]);
-  for (const cpu of ['cpu0', 'cpu9']) system.say('p', 'mm', { type: 'cpumask.clear', cpu });
+  system.say('cpu0', 'mm', 'cpumask.clear');
   expect(mask()).toEqual([{ type: 'cpumask', cpus: ['cpu1', 'cpu2'] }]);
+  system.say('cpu0', 'mm', 'cpumask.clear');
+  system.say('cpu1', 'mm', 'cpumask.clear');
+  expect(mask()).toEqual([{ type: 'cpumask', cpus: ['cpu2'] }]);
 });
 
-test('gathers under way are counted', () => {
+test('Z1, Z11, Z15: gathers under way are counted', () => {
   const system = rig();
   for (const message of ['gather.begin', 'gather.begin', 'gather.end']) system.say('p', 'mm', message);
   expect(system.say('p', 'mm', 'gather.read')).toEqual([{ type: 'gathers', pending: 1 }]);

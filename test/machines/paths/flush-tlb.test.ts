@@ -1,55 +1,113 @@
-import { addressSpace, cpu, flushTlb, interconnect, presentPte } from '../../../machines/index.js';
+import { addressSpace, cpu, flushTlb, interconnect, LOADED_MM_SWITCHING, presentPte } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
-import { probe } from '../probe.js';
+import { answers, probe } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
 
 const cpus = ['cpu0', 'cpu1', 'cpu2'];
 
-/** Three CPUs with the page cached, of which those in the mask are known to; it flushes from cpu0. */
-function rig(mask: string[], kind: 'ipi' | 'broadcast' = 'ipi'): Rig {
+interface Setup {
+  mask?: string[];
+  kind?: 'ipi' | 'broadcast';
+  machine?: typeof flushTlb;
+}
+
+/** Three CPUs with two pages and their table cached, of which those in the mask are known to; it flushes from cpu0. */
+function rig({ mask = cpus, kind = 'ipi', machine = flushTlb }: Setup = {}): Rig {
+  const flush = (on: string) => actor(machine, { input: { cpu: on, mm: 'mm', interconnect: 'net', kind } });
   const system = new Rig({
-    mm: actor(addressSpace, { input: { ptes: { 0: presentPte(4), 1: presentPte(5) }, vmas: [], cpumask: mask } }),
+    mm: actor(addressSpace, { input: { ptes: { 0: presentPte(4), 1: presentPte(5) }, pmds: { 0: 'table0' }, vmas: [], cpumask: mask } }),
+    table0: answers(),
     ...(Object.fromEntries(cpus.map((name) => [name, actor(cpu, { input: { mm: 'mm', interconnect: 'net' }, choices: ['interrupt'] })])) as Actors),
     net: actor(interconnect, { input: { cpus }, choices: cpus.map((to) => ({ type: 'deliver' as const, to })) }),
-    flush: actor(flushTlb, { input: { cpu: 'cpu0', mm: 'mm', interconnect: 'net', kind } }),
+    flush: flush('cpu0'),
+    flush1: flush('cpu1'),
     p: probe(),
+    q: probe(),
   });
   for (const name of cpus) for (const vpn of [0, 1]) system.take(name, { type: 'fill', vpn });
   return system;
 }
-const call = (system: Rig, vpns: number[] | 'all' = [0]): Rig => {
-  system.say('p', 'flush', { type: 'call', vpns });
+const call = (system: Rig, vpns: number[] | 'all' = [0], freedTables?: boolean): Rig => {
+  system.say('p', 'flush', { type: 'call', vpns, ...(freedTables === undefined ? {} : { freedTables }) });
   return system;
 };
-const cached = (system: Rig): string[] => cpus.map((name) => Object.keys(system.context(name).tlb).join(','));
+const loadOther = (system: Rig, name: string): Rig => {
+  system.say('p', name, { type: 'cr3.write', mm: 'other', gen: 1 });
+  system.say('p', name, { type: 'loaded_mm.write', mm: 'other' });
+  return system;
+};
+const cached = (system: Rig): string[] => cpus.map((name) => Object.keys(system.context(name).tlb).join(' '));
+const tables = (system: Rig): unknown[] => cpus.map((name) => Object.values(system.context(name).tables).join());
+const gens = (system: Rig): unknown[] => cpus.map((name) => system.context(name).ctxs.mm);
 const returned = (system: Rig): boolean => system.heard('p').length > 0;
+const ipisTo = (system: Rig): string[] => cpus.filter((name) => system.heard(name).some(({ type }) => type === 'ipi'));
+const [both, second, none] = ['mm/0 mm/1', 'mm/1', ''];
+const request = '{"mm":"mm","vpns":[0],"freedTables":false,"gen":2}';
 
-test('nobody else in the mask: only the local flush', () => {
-  const system = call(rig(['cpu0'])).settle();
-  expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', 'mm: cpumask.read', 'cpu0: tlb.invalidate {"request":{"vpns":[0]}}', 'p: return']);
-  expect(cached(system)).toEqual(['1', '0,1', '0,1']);
-  expect(system.context('mm').tlbGen).toBe(2);
+test('F2: nobody else in the mask: only the local flush', () => {
+  const system = call(rig({ mask: ['cpu0'] })).settle();
+  expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', 'mm: cpumask.read', `cpu0: flush_tlb_func {"request":${request}}`, 'p: return']);
+  expect([cached(system), gens(system), system.context('mm').tlbGen]).toEqual([[second, both, both], [2, 1, 1], 2]);
 });
 
-test('it returns when every target in the mask has run the function; then none has the page cached', () => {
-  const system = call(rig(cpus)).settle('flush');
+test('F1 to F4: a new generation, the mask, CPU by CPU, the IPIs, the local flush', () => {
+  expect(call(rig()).settle().said('flush')).toEqual([
+    'mm: tlb_gen.inc',
+    'mm: cpumask.read',
+    'cpu1: loaded_mm.read',
+    'cpu1: is_lazy.read',
+    'cpu2: loaded_mm.read',
+    'cpu2: is_lazy.read',
+    'net: ipi.send {"to":["cpu1","cpu2"],"request":{"function":"flush_tlb_func","mm":"mm","vpns":[0],"freedTables":false,"gen":2}}',
+    `cpu0: flush_tlb_func {"request":${request}}`,
+    'p: return',
+  ]);
+});
+
+test('F4: it returns when every target in the mask has run the function; then none has the page cached', () => {
+  const system = call(rig()).settle('flush');
   expect([system.at('flush'), system.can('flush', 'step')]).toEqual(['csd_lock_wait', false]);
-  expect(cached(system)).toEqual(['1', '0,1', '0,1']);
+  expect(cached(system)).toEqual([second, both, both]);
   for (const name of ['cpu2', 'cpu1']) {
     system.take('net', { type: 'deliver', to: name });
     expect(returned(system)).toBe(false);
     system.take(name, 'interrupt');
   }
-  expect([returned(system), cached(system), system.at('flush')]).toEqual([true, ['1', '1', '1'], 'idle']);
-  expect(system.said('flush')).toContain('net: ipi.send {"to":["cpu1","cpu2"],"request":{"vpns":[0]}}');
+  expect([returned(system), cached(system), system.at('flush')]).toEqual([true, [second, second, second], 'idle']);
 });
 
 test('a flush of everything drops everything', () => {
-  expect(cached(call(rig(cpus), 'all').settle())).toEqual(['', '', '']);
+  expect(cached(call(rig(), 'all').settle())).toEqual([none, none, none]);
 });
 
-test('a target with interrupts off holds it up', () => {
-  const system = rig(['cpu0', 'cpu1']);
+test('F1: every flush has a generation of its own, to which it takes each TLB', () => {
+  const system = rig();
+  for (const [vpn, gen] of [
+    [0, 2],
+    [1, 3],
+  ] as const) {
+    call(system, [vpn]).settle();
+    expect([system.context('mm').tlbGen, gens(system)]).toEqual([gen, [gen, gen, gen]]);
+  }
+  expect([cached(system), system.heard('p')]).toEqual([
+    [none, none, none],
+    [{ type: 'return' }, { type: 'return' }],
+  ]);
+});
+
+test('two flushes at once from two CPUs: both return, and nothing of either is cached anywhere', () => {
+  const system = call(rig(), [0]).stepTo('flush', 'flush_tlb_func');
+  system.say('q', 'flush1', { type: 'call', vpns: [1] });
+  system.settle('flush1').settle();
+  expect([system.heard('p'), system.heard('q')]).toEqual([[{ type: 'return' }], [{ type: 'return' }]]);
+  expect([cached(system), gens(system)]).toEqual([
+    [none, none, none],
+    [3, 3, 3],
+  ]);
+});
+
+test('F4: a target with interrupts off holds it up', () => {
+  const system = rig({ mask: ['cpu0', 'cpu1'] });
   system.say('p', 'cpu1', 'irq.save');
   call(system).settle();
   expect([returned(system), system.at('flush')]).toEqual([false, 'csd_lock_wait']);
@@ -57,48 +115,149 @@ test('a target with interrupts off holds it up', () => {
   expect(returned(system.settle())).toBe(true);
 });
 
-test('F3: a lazy CPU is left out, and keeps its entries', () => {
-  const system = rig(cpus);
-  system.say('p', 'cpu1', 'lazy.enter');
+test('F3: a lazy CPU is left out, and keeps its entries and its generation', () => {
+  const system = rig();
+  system.say('p', 'cpu1', 'is_lazy.set');
   call(system).settle();
-  expect([returned(system), cached(system)]).toEqual([true, ['1', '0,1', '1']]);
-  expect(system.heard('cpu1').filter(({ type }) => type === 'ipi')).toEqual([]);
+  expect([returned(system), cached(system), gens(system)]).toEqual([true, [second, both, second], [2, 1, 2]]);
+  expect([ipisTo(system), system.context('cpu1')]).toEqual([['cpu2'], expect.objectContaining({ cr3: 'mm', lazy: true })]);
 });
 
 test('F3: when all others are lazy nobody is sent an IPI', () => {
-  const system = rig(['cpu0', 'cpu1']);
-  system.say('p', 'cpu1', 'lazy.enter');
+  const system = rig({ mask: ['cpu0', 'cpu1'] });
+  system.say('p', 'cpu1', 'is_lazy.set');
   call(system).settle('flush');
-  expect([returned(system), cached(system), system.heard('net')]).toEqual([true, ['1', '0,1', '0,1'], []]);
+  expect([returned(system), cached(system), system.heard('net')]).toEqual([true, [second, both, both], []]);
 });
 
-test('the last target may be faster than the local flush, which is done all the same', () => {
-  const system = call(rig(['cpu0', 'cpu1'])).stepTo('flush', 'flush_tlb_func');
+test('F3: a CPU in the mask that has another address space loaded is left out, and stays in the mask', () => {
+  const system = call(loadOther(rig(), 'cpu1')).settle();
+  expect([returned(system), cached(system), ipisTo(system), system.context('mm').cpumask]).toEqual([true, [second, both, second], ['cpu2'], cpus]);
+});
+
+describe('F3: a CPU in the middle of a switch', () => {
+  const switching = (machine: typeof flushTlb): Rig => {
+    const system = rig({ mask: ['cpu0', 'cpu1'], machine });
+    for (const message of ['irq.save', { type: 'loaded_mm.write', mm: LOADED_MM_SWITCHING }]) {
+      system.say('p', 'cpu1', typeof message === 'string' ? { type: message } : message);
+    }
+    return call(system).settle();
+  };
+  const arrive = (system: Rig): Rig => {
+    system.say('p', 'cpu1', { type: 'loaded_mm.write', mm: 'mm' });
+    system.say('p', 'cpu1', 'irq.restore');
+    return system.settle();
+  };
+
+  test('is waited for: it may be on its way to this address space', () => {
+    const system = switching(flushTlb);
+    expect([returned(system), system.at('flush'), ipisTo(system)]).toEqual([false, 'csd_lock_wait', ['cpu1']]);
+    arrive(system);
+    expect([returned(system), cached(system)]).toEqual([true, [second, second, both]]);
+  });
+
+  test('keeps a stale entry if it is taken for one that has another address space', () => {
+    const system = switching(flushTlb.provide({ guards: { isSwitching: () => false } }));
+    expect([returned(system), ipisTo(system)]).toEqual([true, []]);
+    expect(cached(arrive(system))).toEqual([second, both, both]);
+  });
+});
+
+describe('F3: where page tables were freed', () => {
+  const flushed = (machine: typeof flushTlb): Rig => {
+    const system = loadOther(rig({ machine }), 'cpu2');
+    system.say('p', 'cpu1', 'is_lazy.set');
+    return call(system, [0], true).settle();
+  };
+
+  test('every CPU in the mask is asked, unseen: a lazy one leaves the address space, one that has another takes itself out of the mask', () => {
+    const system = flushed(flushTlb);
+    expect([returned(system), ipisTo(system)]).toEqual([true, ['cpu1', 'cpu2']]);
+    expect(system.context('cpu1')).toMatchObject({ cr3: null, loadedMm: null, lazy: false });
+    expect([system.context('mm').cpumask, system.context('cpu0').tables]).toEqual([['cpu0', 'cpu1'], {}]);
+    expect(system.said('flush').filter((said) => said.includes('.read'))).toEqual(['mm: cpumask.read']);
+    expect(system.can('cpu1', { type: 'evict_table', vpn: 0 })).toBe(false);
+  });
+
+  test('a lazy CPU that is left out goes on walking a table that is freed', () => {
+    const system = flushed(flushTlb.provide({ guards: { reachesEveryCpu: () => false } }));
+    expect([returned(system), ipisTo(system), tables(system)]).toEqual([true, [], ['', 'table0', 'table0']]);
+    expect([system.context('cpu1').cr3, system.can('cpu1', { type: 'evict_table', vpn: 0 })]).toEqual(['mm', true]);
+  });
+
+  test('tables are freed only where the caller says so', () => {
+    const freed = [undefined, false, true].map(
+      (freedTables) =>
+        call(rig({ kind: 'broadcast' }), [0], freedTables)
+          .settle()
+          .heard('net')[0]?.request,
+    );
+    expect(freed).toEqual([false, false, true].map((freedTables) => ({ mm: 'mm', vpns: [0], freedTables, gen: 2 })));
+  });
+});
+
+describe('F4: two CPUs flush each other', () => {
+  const eachOther = (machine: typeof flushTlb): Rig => {
+    const system = call(rig({ mask: ['cpu0', 'cpu1'], machine }), [0]);
+    system.say('q', 'flush1', { type: 'call', vpns: [1] });
+    return system.settle('flush').settle('flush1').settle();
+  };
+
+  test('with interrupts on each answers while it waits', () => {
+    const system = eachOther(flushTlb);
+    expect([system.at('flush'), system.at('flush1'), cached(system)]).toEqual(['idle', 'idle', [none, none, both]]);
+  });
+
+  test('with interrupts off they wait for each other for ever', () => {
+    const system = eachOther(flushTlb.provide({ guards: { sendsWithIrqsOn: () => false } }));
+    expect([system.at('flush'), system.at('flush1'), returned(system)]).toEqual(['csd_lock_wait', 'csd_lock_wait', false]);
+    expect(system.live.enabled()).toEqual([]);
+  });
+
+  test('interrupts that it puts off it puts on again before it returns', () => {
+    const system = call(rig({ mask: ['cpu0', 'cpu1'], machine: flushTlb.provide({ guards: { sendsWithIrqsOn: () => false } }) })).settle();
+    expect(system.said('flush').filter((said) => !said.startsWith('mm') && !said.startsWith('cpu1'))).toEqual([
+      'cpu0: irq.save',
+      'net: ipi.send {"to":["cpu1"],"request":{"function":"flush_tlb_func","mm":"mm","vpns":[0],"freedTables":false,"gen":2}}',
+      `cpu0: flush_tlb_func {"request":${request}}`,
+      'cpu0: irq.restore',
+      'p: return',
+    ]);
+  });
+});
+
+test('F4: the last target may be faster than the local flush, which is done all the same', () => {
+  const system = call(rig({ mask: ['cpu0', 'cpu1'] })).stepTo('flush', 'flush_tlb_func');
   system.take('net', { type: 'deliver', to: 'cpu1' }).take('cpu1', 'interrupt');
-  expect([returned(system), cached(system)]).toEqual([false, ['0,1', '1', '0,1']]);
+  expect([returned(system), cached(system)]).toEqual([false, [both, second, both]]);
   system.settle('flush');
-  expect([returned(system), cached(system)]).toEqual([true, ['1', '1', '0,1']]);
+  expect([returned(system), cached(system)]).toEqual([true, [second, second, both]]);
 });
 
-test('a broadcast drops the entries of every CPU, lazy or with interrupts off, in one step', () => {
-  const system = rig(['cpu0'], 'broadcast');
-  system.say('p', 'cpu1', 'irq.save');
-  system.say('p', 'cpu2', 'lazy.enter');
-  call(system).settle('flush');
-  expect([returned(system), cached(system)]).toEqual([true, ['1', '1', '1']]);
-  expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', 'net: tlbi {"request":{"vpns":[0]}}', 'p: return']);
+describe('a broadcast', () => {
+  test('drops the entries of every CPU, lazy or with interrupts off, in one step', () => {
+    const system = rig({ mask: ['cpu0'], kind: 'broadcast' });
+    system.say('p', 'cpu1', 'irq.save');
+    system.say('p', 'cpu2', 'is_lazy.set');
+    call(system).settle('flush');
+    expect([returned(system), cached(system)]).toEqual([true, [second, second, second]]);
+    expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', `net: tlbi {"request":${request}}`, 'p: return']);
+  });
+
+  test.each([
+    [false, ['table0', 'table0', 'table0']],
+    [true, ['', '', '']],
+  ])('drops upper levels where page tables were freed (%s)', (freedTables, left) => {
+    expect(tables(call(rig({ kind: 'broadcast' }), [0], freedTables).settle())).toEqual(left);
+  });
 });
 
-test.each<[string[], 'ipi' | 'broadcast']>([
-  [cpus, 'ipi'],
-  [['cpu0'], 'ipi'],
-  [['cpu0'], 'broadcast'],
-])('one flush remembers nothing of the one before (mask: %j, %s)', (mask, kind) => {
-  const system = call(rig(mask, kind)).settle('flush').settle();
-  expect(system.context('flush')).toMatchObject({ mask: [], targets: [], caller: '', request: { vpns: [] } });
+test.each<Setup>([{ mask: cpus }, { mask: ['cpu0'] }, { kind: 'broadcast' }])('one flush remembers nothing of the one before (%j)', (setup) => {
+  const system = call(rig(setup), [0], true).settle('flush').settle();
+  expect(system.context('flush')).toMatchObject({ mask: [], targets: [], caller: '', request: { mm: '', vpns: [], freedTables: false, gen: 0 } });
   call(system, [1]).settle();
-  expect(cached(system)[0]).toBe('');
-  expect(system.heard('p')).toHaveLength(2);
+  expect([cached(system)[0], system.heard('p')]).toEqual([none, [{ type: 'return' }, { type: 'return' }]]);
+  expect(system.context('mm').tlbGen).toBe(3);
 });
 
 test('every transition was taken', () => {

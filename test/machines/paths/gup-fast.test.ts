@@ -1,10 +1,12 @@
-import { addressSpace, devPagemap, folio, gupFast, type Pte, presentPte, putPage } from '../../../machines/index.js';
+import { addressSpace, devPagemap, folio, gupFast, type Pte, pageTable, presentPte, putPage } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
 
 interface Setup {
   ptes?: Record<string, Pte>;
+  /** Page-table pages by number; one that nobody frees need not be listed. */
+  pmds?: Record<string, string | null>;
   pin?: boolean;
   gup?: typeof gupFast;
   /** Replaces any of the actors around it. */
@@ -14,14 +16,16 @@ interface Setup {
 const pagemap = (name: string): { pgmap: string; tryget: string; put: string } => ({ pgmap: name, tryget: `${name}.tryget`, put: `${name}.put` });
 const pagemaps = { 4: pagemap('a'), 5: pagemap('a'), 6: pagemap('b') };
 
-function rig({ ptes = { 0: presentPte(4), 1: presentPte(5), 2: presentPte(6) }, pin = true, gup = gupFast, others = {} }: Setup = {}): Rig {
+function rig({ ptes = { 0: presentPte(4), 1: presentPte(5), 2: presentPte(6) }, pmds = {}, pin = true, gup = gupFast, others = {} }: Setup = {}): Rig {
   const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, idle: 0 } }) });
   return new Rig({
     cpu: answers(),
-    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: [] } }),
+    mm: actor(addressSpace, { input: { ptes, pmds, vmas: [0, 1, 2], cpumask: [] } }),
     ...page(4),
     ...page(5),
     ...page(6),
+    table0: actor(pageTable),
+    table1: actor(pageTable),
     a: actor(devPagemap, { input: { pages: [] } }),
     b: actor(devPagemap, { input: { pages: [] } }),
     'a.tryget': returns({ ok: true }),
@@ -50,8 +54,8 @@ const oneSection = (system: Rig): void => expect(saidTo(system, 'cpu')).toEqual(
 const forking = (...values: number[]): Actors => ({
   mm: answers({
     'seqcount.read': values.map((value) => ({ type: 'seqcount', value })),
-    'pmd.read': [{ type: 'pmd', kind: 'table' }],
-    'pte.read': [4, 4, 5, 5].map((pfn): Message => ({ type: 'pte', pte: presentPte(pfn) })),
+    'pmd.read': [{ type: 'pmd', kind: 'table', table: null }],
+    'pte.read': [4, 4, 5, 5].map((pfn): Message => ({ type: 'pte', pte: presentPte(pfn), table: null })),
   }),
 });
 const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: true });
@@ -109,14 +113,14 @@ describe('an ordinary page', () => {
     for (let round = 1; round <= 2; round++) {
       call(system, 0).settle();
       expect(returned(system)).toEqual(Array(round).fill(pages));
-      expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], held: null, seq: 0, head: -1, pte: { kind: 'none' } });
+      expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], table: null, pages: [], held: null, seq: 0, head: -1, pte: { kind: 'none' } });
     }
   });
 });
 
 describe('what it does not get without locks it leaves to the slow path', () => {
   test('everything when the upper levels are not there', () => {
-    const system = call(rig({ pin: false, others: { mm: answers({ 'pmd.read': [{ type: 'pmd', kind: 'none' }] }) } }), 0, 1).settle();
+    const system = call(rig({ pin: false, pmds: { 0: null } }), 0, 1).settle();
     expect([slowCalls(system), returned(system)]).toEqual([[[0, 1]], [[77]]]);
     oneSection(system);
   });
@@ -166,7 +170,7 @@ describe('G9: when the pte is not what it was', () => {
 
   test('a D bit that the walker set counts as a change', () => {
     const system = call(rig(), 0).stepTo('gup', 'ptep_get_lockless_again');
-    system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true });
+    system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true, table: null });
     expect(slowCalls(system.settle())).toEqual([[0]]);
   });
 
@@ -178,6 +182,86 @@ describe('G9: when the pte is not what it was', () => {
       [2, 1],
       [1, 0],
     ]);
+  });
+});
+
+describe('a page-table page that may be freed', () => {
+  const pmds = { 0: 'table0' };
+  const reads = (system: Rig): string[] => system.said('gup').filter((said) => /^(mm: p[mt][de]|table)/.test(said));
+  const readPmd = 'mm: pmd.read {"vpn":0}';
+  const readPte = ['table0: table.read', 'mm: pte.read {"vpn":0}'];
+
+  test('is touched with each look at a pte, and G9 looks at the pmd again before it touches it again', () => {
+    const system = call(rig({ pmds, pin: false }), 0).settle();
+    expect(system.said('gup')).toEqual([
+      'cpu: irq.save',
+      readPmd,
+      ...readPte,
+      'page4: page.head',
+      'page4: folio.try_get',
+      'page4: page.head',
+      readPmd,
+      ...readPte,
+      'cpu: irq.restore',
+      'p: return {"pages":[4]}',
+    ]);
+  });
+
+  test('is looked up once for the pages in it, and again with the second look at each', () => {
+    const system = call(rig({ pmds }), 0, 1).settle();
+    const second = ['table0: table.read', 'mm: pte.read {"vpn":1}'];
+    expect(reads(system)).toEqual([readPmd, ...readPte, readPmd, ...readPte, ...second, 'mm: pmd.read {"vpn":1}', ...second]);
+    expect(returned(system)).toEqual([[4, 5]]);
+    oneSection(system);
+  });
+
+  test('is another one for a page further on', () => {
+    const far = 512;
+    const system = call(rig({ ptes: { 0: presentPte(4), [far]: presentPte(5) }, pmds: { 0: 'table0', 1: 'table1' } }), 0, far).settle();
+    const readFar = ['table1: table.read', `mm: pte.read {"vpn":${far}}`];
+    const readFarPmd = `mm: pmd.read {"vpn":${far}}`;
+    expect(reads(system)).toEqual([readPmd, ...readPte, readPmd, ...readPte, readFarPmd, ...readFar, readFarPmd, ...readFar]);
+    expect(returned(system)).toEqual([[4, 5]]);
+  });
+
+  test('is not touched when it is unlinked already', () => {
+    expect(reads(call(rig({ pmds: { 0: null } }), 0).settle())).toEqual([readPmd]);
+  });
+
+  test.each([
+    [true, 'the pin too'],
+    [false, 'only a reference'],
+  ])('G9: when it was unlinked meanwhile the page is put, and it is not touched again (pin: %s)', (pin) => {
+    const system = call(rig({ pmds, pin }), 0).stepTo('gup', 'pmdp_get_again');
+    expect(counts(system, 4)).toEqual([2, pin ? 1 : 0]);
+    system.say('p', 'mm', { type: 'pmd.clear', vpn: 0 });
+    system.settle();
+    expect(reads(system)).toEqual([readPmd, ...readPte, readPmd]);
+    expect(system.heard('put_page')[0]).toEqual({ type: 'call', pfn: 4, pinned: pin });
+    expect([counts(system, 4), slowCalls(system)]).toEqual([[1, 0], [[0]]]);
+    oneSection(system);
+  });
+
+  test('G9: when another one is in its place the page is put too, though the pte is the same', () => {
+    const mm = answers({
+      'pmd.read': ['table0', 'table1'].map((table): Message => ({ type: 'pmd', kind: 'table', table })),
+      'pte.read': [{ type: 'pte', pte: presentPte(4), table: null }],
+    });
+    const system = call(rig({ pin: false, others: { mm } }), 0).settle();
+    expect([counts(system, 4), slowCalls(system)]).toEqual([[1, 0], [[0]]]);
+    expect(system.heard('table1')).toEqual([]);
+  });
+
+  test('G9: the same one with another pte in it: the page is put', () => {
+    const system = call(rig({ pmds }), 0).stepTo('gup', 'ptep_get_lockless_again');
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
+    expect([slowCalls(system.settle()), counts(system, 4)]).toEqual([[[0]], [1, 0]]);
+  });
+
+  test.each(['ptep_get_lockless', 'ptep_get_lockless_again'])('I4: freed too early, it is found out (%s)', (state) => {
+    const system = call(rig({ pmds }), 0).stepTo('gup', state);
+    system.say('p', 'table0', 'table.free');
+    expect(system.take('gup', 'step').bugs()).toEqual(['BUG: a walker reads ptes from a page-table page that was freed']);
   });
 });
 
@@ -230,7 +314,10 @@ describe('the fork race', () => {
   });
 
   test('G14: with nothing gathered there is nothing to unpin', () => {
-    const mm = answers({ 'seqcount.read': [2, 4].map((value): Message => ({ type: 'seqcount', value })), 'pmd.read': [{ type: 'pmd', kind: 'none' }] });
+    const mm = answers({
+      'seqcount.read': [2, 4].map((value): Message => ({ type: 'seqcount', value })),
+      'pmd.read': [{ type: 'pmd', kind: 'none', table: null }],
+    });
     const system = call(rig({ others: { mm } }), 0).settle();
     expect([system.heard('put_page'), slowCalls(system)]).toEqual([[], [[0]]]);
   });
@@ -329,9 +416,10 @@ describe('without one of its safeguards', () => {
     expect([system.heard('a'), returned(system)]).toEqual([[], [[4]]]);
   });
 
-  test('A3: the pte is not read again', () => {
-    const system = call(rig({ gup: gupFast.provide({ guards: { rechecksAfterGrab: () => false } }) }), 0).settle();
-    expect(saidTo(system, 'mm: pte.read')).toHaveLength(1);
+  test('A3: neither the pmd nor the pte is read again', () => {
+    const system = call(rig({ pmds: { 0: 'table0' }, gup: gupFast.provide({ guards: { rechecksAfterGrab: () => false } }) }), 0).settle();
+    expect(saidTo(system, 'mm: p')).toEqual(['mm: pmd.read {"vpn":0}', 'mm: pte.read {"vpn":0}']);
+    expect(saidTo(system, 'table0')).toEqual(['table0: table.read']);
   });
 
   const checkThenGet = gupFast.provide({ guards: { rechecksAfterGrab: () => false, checksBeforeGrab: () => true } });

@@ -5,7 +5,7 @@ import { Rig, untaken } from '../rig.js';
 
 const rig = (accesses: string[], faults: boolean[]): Rig =>
   new Rig({
-    cpu: answers({ access: accesses.map((type): Message => ({ type })) }),
+    cpu: answers({ access: accesses.map((type): Message => ({ type, vpn: 3 })) }),
     fault: returns(...faults.map((ok) => ({ ok }))),
     access: actor(userAccess, { input: { cpu: 'cpu', fault: 'fault' } }),
     p: probe(),

@@ -1,112 +1,592 @@
-import { addressSpace, folio, type Pte, presentPte, spinlock, zap } from '../../../machines/index.js';
+import { assign } from 'xstate';
+import {
+  addressSpace,
+  folio,
+  type Pte,
+  pageCache,
+  pageTable,
+  presentPte,
+  rcu,
+  spinlock,
+  tlbRemoveTableRcu,
+  type UnlinkVma,
+  zap,
+} from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
 
-const rig = (ptes: Record<string, Pte>, others: Actors = {}): Rig =>
+interface Setup {
+  ptes?: Record<string, Pte>;
+  machine?: typeof zap;
+  batchSize?: number;
+  file?: boolean;
+  freeing?: 'rcu' | 'sync';
+  others?: Actors;
+}
+
+const tables = { rcu: 'rcu', callback: 'callback', interconnect: 'interconnect', cpus: ['cpu0', 'cpu1', 'cpu2'] };
+const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, mapcount: 1, idle: 0, zone: 'normal' } }) });
+
+const rig = ({ ptes = {}, machine = zap, others = {}, freeing, ...input }: Setup = {}): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: [] } }),
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2, 3], cpumask: [], pmds: { 0: 'table0', 1: 'table1' } } }),
     ptl: actor(spinlock),
-    page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0 } }),
-    page5: actor(folio, { input: { pfn: 5, refcount: 1, mapcount: 1, idle: 0 } }),
+    ...page(4),
+    ...page(5),
+    ...page(6),
+    table0: actor(pageTable),
+    table1: actor(pageTable),
+    mapping: actor(pageCache, { input: { blocks: {}, mappers: 1 } }),
+    cpu0: answers(),
+    interconnect: answers({ 'ipi.send': [{ type: 'ipi.done' }] }),
+    rcu: answers(),
+    callback: answers(),
     flush: returns(),
     put: returns(),
-    zap: actor(zap, { input: { mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put' } }),
+    zap: actor(machine, { input: { cpu: 'cpu0', mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put', ...input, ...(freeing ? { freeing, tables } : {}) } }),
     p: probe(),
     ...others,
   });
-const call = (system: Rig, ...vpns: number[]): Rig => {
-  system.say('p', 'zap', { type: 'call', vpns });
+const call = (system: Rig, vpns: number[], unlink?: UnlinkVma): Rig => {
+  system.say('p', 'zap', { type: 'call', vpns, ...(unlink ? { unlink } : {}) });
   return system;
 };
+const unmapped = (setup: Setup, vpns: number[], unlink?: UnlinkVma): Rig => call(rig(setup), vpns, unlink).settle();
 const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: true });
+const dirty = (pfn: number): Pte => presentPte(pfn, { dirty: true });
+/** What it said to these. */
+const told = (system: Rig, ...to: string[]): string[] => system.said('zap').filter((said) => to.some((name) => said.startsWith(`${name}: `)));
 function expectAtRest(system: Rig): void {
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
   expect(system.context('mm').tlbFlushPending).toBe(0);
-  expect(system.context('zap')).toMatchObject({ caller: '', range: [], vpns: [], cleared: [], batch: [] });
-  expect(system.heard('p').at(-1)).toEqual({ type: 'return' });
+  expect(system.context('zap')).toMatchObject({ caller: '', unlink: null, vpns: [], pte: { kind: 'none' } });
+  expect(system.context('zap')).toMatchObject({ cleared: [], batch: [], delayed: [], freedTables: false, tableBatch: [], forced: false });
+  expect([system.at('zap'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return' }, []]);
 }
 
-test('an ordinary page: its map count goes before the flush, its reference after', () => {
-  const system = call(rig({ 0: presentPte(4) }), 0).settle();
-  expect(system.said('zap')).toEqual([
-    'mm: gather.begin',
-    'ptl: lock',
-    'mm: pte.get_and_clear {"vpn":0}',
-    'page4: folio.remove_rmap',
-    'ptl: unlock',
-    'mm: gather.read',
-    'flush: call {"vpns":[0]}',
-    'put: call {"pfn":4,"pinned":false}',
-    'mm: gather.end',
-    'p: return',
-  ]);
-  expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
-  expect(system.context('page4')).toMatchObject({ mapcount: 0, refcount: 1 });
-  expectAtRest(system);
+describe('Z3 to Z6: the ptes', () => {
+  test('an ordinary page: its map count goes before the flush, its reference after', () => {
+    const system = unmapped({ ptes: { 0: presentPte(4) } }, [0]);
+    expect(system.said('zap')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'mm: gather.read',
+      'flush: call {"vpns":[0],"freedTables":false}',
+      'put: call {"pfn":4,"pinned":false}',
+      'mm: gather.end',
+      'p: return',
+    ]);
+    expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
+    expect(system.context('page4')).toMatchObject({ mapcount: 0, refcount: 1 });
+    expectAtRest(system);
+  });
+
+  test.each<[string, Pte]>([
+    ['devmap and special', devmap(4)],
+    ['special', presentPte(4, { special: true })],
+  ])('a pte that is %s is cleared and flushed; its struct page is not touched', (_, pte) => {
+    const system = unmapped({ ptes: { 0: pte } }, [0]);
+    expect([system.heard('page4'), system.heard('put'), system.heard('flush')]).toEqual([[], [], [{ type: 'call', vpns: [0], freedTables: false }]]);
+    expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
+    expectAtRest(system);
+  });
+
+  test('ptes that are none need no flush', () => {
+    const system = unmapped({}, [0, 1]);
+    expect([system.heard('flush'), system.heard('put')]).toEqual([[], []]);
+    expectAtRest(system);
+  });
+
+  test('a swap entry is cleared; there is nothing to flush, and no page', () => {
+    const system = unmapped({ ptes: { 0: { kind: 'swap', slot: 4 } } }, [0]);
+    expect([system.context('mm').ptes[0], system.heard('flush'), system.heard('put'), system.heard('page4')]).toEqual([{ kind: 'none' }, [], [], []]);
+    expectAtRest(system);
+  });
+
+  test('many pages: one lock, one flush for those that were there, then the references in order', () => {
+    const system = unmapped({ ptes: { 0: presentPte(5), 2: presentPte(4), 3: devmap(5) } }, [0, 1, 2, 3]);
+    expect(system.said('zap').filter((said) => !said.includes('get_and_clear'))).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'page5: folio.remove_rmap',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'mm: gather.read',
+      'flush: call {"vpns":[0,2,3],"freedTables":false}',
+      'put: call {"pfn":5,"pinned":false}',
+      'put: call {"pfn":4,"pinned":false}',
+      'mm: gather.end',
+      'p: return',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('it spins while another has the page-table lock, and holds it over all ptes', () => {
+    const system = rig({ ptes: { 0: presentPte(4), 1: presentPte(5) } });
+    system.say('p', 'ptl', 'lock');
+    call(system, [0, 1]).settle();
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('mm').tlbFlushPending]).toEqual(['spin_on_ptl', false, 1]);
+    system.say('p', 'ptl', 'unlock');
+    while (system.at('zap') !== 'pte_unmap_unlock') {
+      expect(system.context('ptl').owner).toBe('zap');
+      system.take('zap', 'step');
+    }
+    expectAtRest(system.settle());
+  });
+
+  test('row B10: it leaves interrupts alone, or else has them off as long as it wants the page-table lock', () => {
+    const ptes = { 0: presentPte(4), 1: presentPte(5) };
+    expect(told(unmapped({ ptes, batchSize: 1 }, [0, 1]), 'cpu0')).toEqual([]);
+    const system = unmapped({ ptes, batchSize: 1, machine: zap.provide({ guards: { disablesIrqs: () => true } }) }, [0, 1]);
+    const pass = (vpn: number): string[] => [
+      'cpu0: irq.save',
+      'ptl: lock',
+      `flush: call {"vpns":[${vpn}],"freedTables":false}`,
+      'ptl: unlock',
+      'cpu0: irq.restore',
+    ];
+    expect(told(system, 'cpu0', 'ptl', 'flush')).toEqual([...pass(0), ...pass(1)]);
+    expectAtRest(system);
+  });
+
+  test('row B12: a page that is not in the range is freed without a flush, a full batch too', () => {
+    const machine = zap.provide({ actions: { widen: assign({}) } });
+    expect(told(unmapped({ ptes: { 0: presentPte(4) }, machine }, [0]), 'flush', 'put')).toEqual(['put: call {"pfn":4,"pinned":false}']);
+    const system = unmapped({ ptes: { 0: presentPte(4) }, machine, batchSize: 1 }, [0]);
+    expect(told(system, 'ptl', 'flush', 'put')).toEqual(['ptl: lock', 'ptl: unlock', 'put: call {"pfn":4,"pinned":false}']);
+    expectAtRest(system);
+  });
 });
 
-test.each<[string, Pte]>([
-  ['devmap and special', devmap(4)],
-  ['special', presentPte(4, { special: true })],
-])('a pte that is %s is cleared and flushed; its struct page is not touched', (_, pte) => {
-  const system = call(rig({ 0: pte }), 0).settle();
-  expect([system.heard('page4'), system.heard('put'), system.heard('flush')]).toEqual([[], [], [{ type: 'call', vpns: [0] }]]);
-  expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
-  expectAtRest(system);
+describe('Z5: dirty pages', () => {
+  const ptes = { 0: dirty(4), 1: presentPte(5) };
+
+  test('of a file: the dirty bit goes to the folio at once, the map count only after a flush under the page-table lock', () => {
+    const system = unmapped({ ptes, file: true }, [0, 1]);
+    expect(system.said('zap')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'page4: folio.mark_dirty',
+      'mm: pte.get_and_clear {"vpn":1}',
+      'page5: folio.remove_rmap',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'put: call {"pfn":4,"pinned":false}',
+      'put: call {"pfn":5,"pinned":false}',
+      'mm: gather.read',
+      'mm: gather.end',
+      'p: return',
+    ]);
+    expect([system.context('page4'), system.context('page5')]).toMatchObject([
+      { dirty: true, mapcount: 0 },
+      { dirty: false, mapcount: 0 },
+    ]);
+    expectAtRest(system);
+  });
+
+  test('of a file: while the flush is under way they are mapped and dirty', () => {
+    const system = unmapped({ ptes: { 0: dirty(4), 1: dirty(5) }, file: true, others: { flush: answers() } }, [0, 1]);
+    const pages = (): unknown => [4, 5].map((pfn) => [system.context(`page${pfn}`).mapcount, system.context(`page${pfn}`).dirty]);
+    expect([system.at('zap'), system.context('ptl').owner, system.can('zap', 'step')]).toEqual(['tlb_flush_mmu_tlbonly', 'zap', false]);
+    expect(pages()).toEqual([
+      [1, true],
+      [1, true],
+    ]);
+    system.say('p', 'zap', 'return');
+    system.stepTo('zap', 'pte_unmap_unlock');
+    expect(pages()).toEqual([
+      [0, true],
+      [0, true],
+    ]);
+    expectAtRest(system.settle());
+  });
+
+  test('of no file: they are pages like any other', () => {
+    const system = unmapped({ ptes }, [0, 1]);
+    expect(told(system, 'ptl', 'page4', 'flush')).toEqual([
+      'ptl: lock',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+    ]);
+    expect(system.context('page4').dirty).toBe(false);
+    expectAtRest(system);
+  });
+
+  const walkBeforeClear = (machine: typeof zap, state: string): Rig => {
+    const system = call(rig({ ptes: { 0: presentPte(4) }, file: true, machine }), [0]).stepTo('zap', state);
+    system.say('p', 'mm', { type: 'pte.walk', vpn: 0, write: true, table: null });
+    return system.settle();
+  };
+
+  test('Z3: a D bit that the walker sets until the exchange is seen', () => {
+    const system = walkBeforeClear(zap, 'ptep_get_and_clear');
+    expect([system.context('page4').dirty, system.context('mm').ptes[0]]).toEqual([true, { kind: 'none' }]);
+    expectAtRest(system);
+  });
+
+  test('row B13: between a load and a store it is lost', () => {
+    const system = walkBeforeClear(zap.provide({ guards: { exchangesPte: () => false } }), 'pte_clear');
+    expect(told(system, 'mm').slice(1, 3)).toEqual(['mm: pte.read {"vpn":0}', 'mm: pte.clear {"vpn":0}']);
+    expect([system.context('page4').dirty, system.context('mm').ptes[0]]).toEqual([false, { kind: 'none' }]);
+    expectAtRest(system);
+  });
 });
 
-test('ptes that are none need no flush', () => {
-  const system = call(rig({}), 0, 1).settle();
-  expect([system.heard('flush'), system.heard('put')]).toEqual([[], []]);
-  expectAtRest(system);
+describe('Z7 and Z8: a full batch', () => {
+  const ptes = { 0: presentPte(4), 1: presentPte(5), 2: presentPte(6) };
+
+  test('is flushed under the page-table lock and freed after the unlock; then comes the next pass', () => {
+    const system = unmapped({ ptes, batchSize: 2 }, [0, 1, 2]);
+    expect(system.said('zap')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'page4: folio.remove_rmap',
+      'mm: pte.get_and_clear {"vpn":1}',
+      'page5: folio.remove_rmap',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":4,"pinned":false}',
+      'put: call {"pfn":5,"pinned":false}',
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":2}',
+      'page6: folio.remove_rmap',
+      'ptl: unlock',
+      'mm: gather.read',
+      'flush: call {"vpns":[2],"freedTables":false}',
+      'put: call {"pfn":6,"pinned":false}',
+      'mm: gather.end',
+      'p: return',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('holds the page-table lock while it is flushed, and not while it is freed', () => {
+    const system = unmapped({ ptes, batchSize: 1, others: { flush: answers(), put: answers() } }, [0, 1]);
+    expect([system.at('zap'), system.context('ptl').owner, system.heard('put')]).toEqual(['tlb_flush_mmu_tlbonly', 'zap', []]);
+    system.say('p', 'zap', 'return');
+    system.settle();
+    expect([system.at('zap'), system.context('ptl').owner, system.can('zap', 'step')]).toEqual(['free_flushed_page', null, false]);
+    expect(system.context('mm').ptes[1]).toEqual(presentPte(5));
+    system.say('p', 'zap', 'return');
+    expect(system.settle().context('mm').ptes[1]).toEqual({ kind: 'none' });
+  });
+
+  test('with the last page is flushed once, and freed once', () => {
+    const system = unmapped({ ptes, batchSize: 1 }, [0]);
+    const pass = ['ptl: lock', 'flush: call {"vpns":[0],"freedTables":false}', 'ptl: unlock', 'put: call {"pfn":4,"pinned":false}'];
+    expect(told(system, 'ptl', 'flush', 'put')).toEqual(pass);
+    expectAtRest(system);
+  });
+
+  test('has no room taken by ptes that stand for no reference', () => {
+    const system = unmapped({ ptes: { 0: devmap(6), 2: presentPte(4), 3: devmap(6) }, batchSize: 1 }, [0, 1, 2, 3]);
+    expect(told(system, 'ptl', 'flush', 'put')).toEqual([
+      'ptl: lock',
+      'flush: call {"vpns":[0,2],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":4,"pinned":false}',
+      'ptl: lock',
+      'ptl: unlock',
+      'flush: call {"vpns":[3],"freedTables":false}',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('with a dirty page of a file drops its map count between the flush and the unlock', () => {
+    const system = unmapped({ ptes: { 0: dirty(4), 1: presentPte(5) }, batchSize: 1, file: true }, [0, 1]);
+    expect(told(system, 'ptl', 'flush', 'put', 'page4').slice(0, 6)).toEqual([
+      'ptl: lock',
+      'page4: folio.mark_dirty',
+      'flush: call {"vpns":[0],"freedTables":false}',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'put: call {"pfn":4,"pinned":false}',
+    ]);
+    expectAtRest(system);
+  });
 });
 
-test('another gather under way: the whole range is flushed, even what was none already', () => {
-  const system = rig({ 1: devmap(4) });
-  system.say('p', 'mm', { type: 'gather.begin' });
-  call(system, 0, 1).settle();
-  expect(system.heard('flush')).toEqual([{ type: 'call', vpns: [0, 1] }]);
-  expect(system.context('mm').tlbFlushPending).toBe(1);
+describe('Z9 and Z10: the VMA goes', () => {
+  const file = { mapping: 'mapping' };
+  const driver = { mapping: 'mapping', pfnmap: true };
+
+  test('the file forgets the mapping after the ptes are cleared and before the last flush', () => {
+    const system = unmapped({ ptes: { 0: presentPte(4) } }, [0], file);
+    expect(told(system, 'ptl', 'mapping', 'flush', 'put')).toEqual([
+      'ptl: lock',
+      'ptl: unlock',
+      'mapping: mapping.unlink',
+      'flush: call {"vpns":[0],"freedTables":false}',
+      'put: call {"pfn":4,"pinned":false}',
+    ]);
+    expect(system.context('mapping').mappers).toBe(0);
+    expectAtRest(system);
+  });
+
+  test.each<[string, UnlinkVma | undefined]>([
+    ['of an anonymous VMA', { mapping: null }],
+    ['of a VMA that stays', undefined],
+  ])('there is no file to tell about pages %s', (_, unlink) => {
+    const system = unmapped({ ptes: { 0: presentPte(4) } }, [0], unlink);
+    expect([system.heard('mapping'), system.heard('flush')]).toEqual([[], [{ type: 'call', vpns: [0], freedTables: false }]]);
+    expectAtRest(system);
+  });
+
+  test("Z9: a driver's VMA is flushed before the file forgets it, and not again", () => {
+    const system = unmapped({ ptes: { 0: devmap(4), 1: devmap(5) } }, [0, 1], driver);
+    expect(told(system, 'ptl', 'mapping', 'flush')).toEqual([
+      'ptl: lock',
+      'ptl: unlock',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'mapping: mapping.unlink',
+    ]);
+    expectAtRest(system);
+  });
+
+  test("Z9: the file knows a driver's VMA as long as the flush is under way", () => {
+    const system = unmapped({ ptes: { 0: devmap(4) }, others: { flush: answers() } }, [0], driver);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('mapping').mappers]).toEqual(['tlb_free_vmas', false, 1]);
+    system.say('p', 'zap', 'return');
+    expect(system.settle().context('mapping').mappers).toBe(0);
+    expectAtRest(system);
+  });
+
+  test("Z9: a driver's VMA without ptes needs no flush", () => {
+    expect(told(unmapped({}, [0], driver), 'mapping', 'flush')).toEqual(['mapping: mapping.unlink']);
+  });
+
+  test('without Z9 the file forgets it before the flush', () => {
+    const system = unmapped({ ptes: { 0: devmap(4) }, machine: zap.provide({ guards: { flushesPfnmap: () => false } }) }, [0], driver);
+    expect(told(system, 'mapping', 'flush')).toEqual(['mapping: mapping.unlink', 'flush: call {"vpns":[0],"freedTables":false}']);
+    expectAtRest(system);
+  });
 });
 
-test('many pages: one lock, one flush for those that were there, then the references in order', () => {
-  const system = call(rig({ 0: presentPte(5), 2: presentPte(4), 3: devmap(5) }), 0, 1, 2, 3).settle();
-  expect(system.said('zap').filter((said) => !said.includes('get_and_clear'))).toEqual([
-    'mm: gather.begin',
-    'ptl: lock',
-    'page5: folio.remove_rmap',
-    'page4: folio.remove_rmap',
-    'ptl: unlock',
-    'mm: gather.read',
-    'flush: call {"vpns":[0,2,3]}',
-    'put: call {"pfn":5,"pinned":false}',
-    'put: call {"pfn":4,"pinned":false}',
-    'mm: gather.end',
-    'p: return',
-  ]);
-  expectAtRest(system);
+test('a dirty pte of a driver (special) marks no folio, whatever it maps', () => {
+  const system = unmapped({ ptes: { 0: presentPte(4, { special: true, dirty: true }) }, file: true }, [0]);
+  expect([system.heard('page4'), system.heard('put')]).toEqual([[], []]);
 });
 
-test('it spins while another has the page-table lock, and holds it over all ptes', () => {
-  const system = rig({ 0: presentPte(4), 1: presentPte(5) });
-  system.say('p', 'ptl', 'lock');
-  call(system, 0, 1).settle();
-  expect([system.at('zap'), system.can('zap', 'step'), system.context('mm').tlbFlushPending]).toEqual(['spin_on_ptl', false, 1]);
-  system.say('p', 'ptl', 'unlock');
-  while (system.at('zap') !== 'pte_unmap_unlock') {
-    expect(system.context('ptl').owner).toBe('zap');
-    system.take('zap', 'step');
-  }
-  expectAtRest(system.settle());
+describe('Z10 and Z13: page-table pages', () => {
+  const ptes = { 0: presentPte(4) };
+  const one: UnlinkVma = { mapping: 'mapping', tables: [0] };
+  const two: UnlinkVma = { mapping: null, tables: [0, 512] };
+  const sync = 'interconnect: ipi.send {"to":["cpu1","cpu2"],"request":{"function":"tlb_remove_table_smp_sync"}}';
+
+  test('direct: unlinked one by one, and freed right after the pages', () => {
+    const system = unmapped({ ptes }, [0], { ...two, mapping: 'mapping' });
+    expect(told(system, 'mapping', 'mm', 'flush', 'put', 'table0', 'table1', 'rcu', 'interconnect')).toEqual([
+      'mm: gather.begin',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'mapping: mapping.unlink',
+      'mm: pmd.clear {"vpn":0}',
+      'mm: pmd.clear {"vpn":512}',
+      'mm: gather.read',
+      'flush: call {"vpns":[0],"freedTables":true}',
+      'put: call {"pfn":4,"pinned":false}',
+      'table0: table.free',
+      'table1: table.free',
+      'mm: gather.end',
+    ]);
+    expect(system.context('mm').pmds).toEqual({ 0: null, 1: null });
+    expect([system.at('table0'), system.at('table1')]).toEqual(['freed', 'freed']);
+    expectAtRest(system);
+  });
+
+  test('one that is gone already is passed over', () => {
+    const system = unmapped({ ptes }, [0], { mapping: null, tables: [0, 1] });
+    expect([system.said('zap').filter((said) => said.includes('pmd')), system.heard('table0')]).toEqual([
+      ['mm: pmd.clear {"vpn":0}', 'mm: pmd.clear {"vpn":1}'],
+      [{ type: 'table.free' }],
+    ]);
+    expectAtRest(system);
+  });
+
+  test('rcu: handed over as one batch after the flush, before the pages are freed', () => {
+    const system = unmapped({ ptes, freeing: 'rcu' }, [0], two);
+    expect(told(system, 'flush', 'put', 'table0', 'table1', 'rcu', 'callback', 'interconnect')).toEqual([
+      'flush: call {"vpns":[0],"freedTables":true}',
+      'callback: tables {"tables":["table0","table1"]}',
+      'rcu: call_rcu {"callback":"callback"}',
+      'put: call {"pfn":4,"pinned":false}',
+    ]);
+    expect([system.at('table0'), system.at('table1')]).toEqual(['in_use', 'in_use']);
+    expectAtRest(system);
+  });
+
+  test('rcu: they are freed once the readers that were there are gone', () => {
+    const system = rig({ ptes, freeing: 'rcu', others: { rcu: actor(rcu, { choices: ['grace_period'] }), callback: actor(tlbRemoveTableRcu) } });
+    system.say('p', 'rcu', 'rcu.read_lock');
+    call(system, [0], one).settle();
+    expect(system.at('table0')).toBe('in_use');
+    expectAtRest(system);
+    system.say('p', 'rcu', 'rcu.read_unlock');
+    expect(system.settle().at('table0')).toBe('freed');
+  });
+
+  test('rcu: without tables there is nothing to hand over', () => {
+    const system = unmapped({ ptes, freeing: 'rcu' }, [0], { mapping: null });
+    expect(told(system, 'rcu', 'callback', 'flush')).toEqual(['flush: call {"vpns":[0],"freedTables":false}']);
+    expectAtRest(system);
+  });
+
+  test('sync: each is invalidated, then freed after an IPI to every other CPU, all before the pages', () => {
+    const system = unmapped({ ptes, freeing: 'sync' }, [0], two);
+    expect(told(system, 'mm', 'flush', 'put', 'table0', 'table1', 'rcu', 'callback', 'interconnect')).toEqual([
+      'mm: gather.begin',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'mm: pmd.clear {"vpn":0}',
+      'flush: call {"vpns":[0],"freedTables":true}',
+      sync,
+      'table0: table.free',
+      'mm: pmd.clear {"vpn":512}',
+      'flush: call {"vpns":[],"freedTables":true}',
+      sync,
+      'table1: table.free',
+      'mm: gather.read',
+      'put: call {"pfn":4,"pinned":false}',
+      'mm: gather.end',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('sync: no IPI before the invalidation is over, no free before every CPU has answered', () => {
+    const system = unmapped({ ptes, freeing: 'sync', others: { flush: answers(), interconnect: answers() } }, [0], one);
+    expect([system.at('zap'), system.can('zap', 'step'), system.heard('interconnect')]).toEqual(['tlb_table_invalidate', false, []]);
+    system.say('p', 'zap', 'return');
+    system.settle();
+    expect([system.at('zap'), system.can('zap', 'step'), system.at('table0')]).toEqual(['csd_lock_wait', false, 'in_use']);
+    system.say('p', 'zap', 'ipi.done');
+    expect(system.settle().at('table0')).toBe('freed');
+    expectAtRest(system);
+  });
+
+  test('row B14: without the invalidation the flush comes after the table is freed', () => {
+    const system = unmapped({ ptes, freeing: 'sync', machine: zap.provide({ guards: { invalidatesTable: () => false } }) }, [0], one);
+    expect(told(system, 'flush', 'put', 'table0', 'interconnect')).toEqual([
+      sync,
+      'table0: table.free',
+      'flush: call {"vpns":[0],"freedTables":true}',
+      'put: call {"pfn":4,"pinned":false}',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('they are flushed even where no pte was cleared', () => {
+    const system = unmapped({}, [0], one);
+    expect(told(system, 'flush', 'put', 'table0')).toEqual(['flush: call {"vpns":[],"freedTables":true}', 'table0: table.free']);
+    expectAtRest(system);
+  });
+
+  test("a driver's are flushed apart from its pages", () => {
+    const system = unmapped({ ptes: { 0: devmap(4) } }, [0], { ...one, pfnmap: true });
+    expect(told(system, 'mapping', 'flush', 'table0')).toEqual([
+      'flush: call {"vpns":[0],"freedTables":false}',
+      'mapping: mapping.unlink',
+      'flush: call {"vpns":[],"freedTables":true}',
+      'table0: table.free',
+    ]);
+    expectAtRest(system);
+  });
 });
 
-test('no reference goes while the flush is under way', () => {
-  const system = call(rig({ 0: presentPte(4) }, { flush: answers() }), 0).settle();
-  expect([system.at('zap'), system.can('zap', 'step'), system.heard('put')]).toEqual(['tlb_flush_mmu', false, []]);
-  system.say('p', 'zap', 'return');
-  expect(system.heard('put')).toHaveLength(1);
-  expectAtRest(system.settle());
+describe('Z11: another gather under way', () => {
+  const nested = (setup: Setup, vpns: number[], unlink?: UnlinkVma): Rig => {
+    const system = rig(setup);
+    system.say('p', 'mm', 'gather.begin');
+    return call(system, vpns, unlink).settle();
+  };
+
+  test('everything is flushed, whoever cleared it, page tables too', () => {
+    const system = nested({ ptes: { 1: presentPte(4) } }, [0, 1]);
+    expect(told(system, 'flush', 'put')).toEqual(['flush: call {"vpns":"all","freedTables":true}', 'put: call {"pfn":4,"pinned":false}']);
+    expect(system.context('mm').tlbFlushPending).toBe(1);
+    system.say('p', 'mm', 'gather.end');
+    expectAtRest(system);
+  });
+
+  test('even where every pte was none already', () => {
+    expect(nested({}, [0]).heard('flush')).toEqual([{ type: 'call', vpns: 'all', freedTables: true }]);
+  });
+
+  test('even after a full batch was flushed', () => {
+    const system = nested({ ptes: { 0: presentPte(4) }, batchSize: 1 }, [0]);
+    expect(told(system, 'flush')).toEqual(['flush: call {"vpns":[0],"freedTables":false}', 'flush: call {"vpns":"all","freedTables":true}']);
+  });
+
+  test('it frees no table of its own for that', () => {
+    const system = nested({ freeing: 'rcu' }, [0]);
+    expect(told(system, 'flush', 'rcu', 'callback', 'table0')).toEqual(['flush: call {"vpns":"all","freedTables":true}']);
+  });
+
+  test('one that is over by then does not count', () => {
+    const system = rig({ ptes: { 0: presentPte(4) } });
+    system.say('p', 'mm', 'gather.begin');
+    call(system, [0, 1]).stepTo('zap', 'mm_tlb_flush_nested');
+    system.say('p', 'mm', 'gather.end');
+    expect(system.settle().heard('flush')).toEqual([{ type: 'call', vpns: [0], freedTables: false }]);
+    expectAtRest(system);
+  });
+
+  test('row B7: who does not look returns without a flush although the ptes may be cached', () => {
+    const system = nested({ machine: zap.provide({ guards: { isNested: () => false } }) }, [0]);
+    expect([system.heard('flush'), system.heard('p').at(-1)]).toEqual([[], { type: 'return' }]);
+  });
+});
+
+describe('Z12 before Z14', () => {
+  test('no reference goes while the flush is under way', () => {
+    const system = unmapped({ ptes: { 0: presentPte(4) }, others: { flush: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.heard('put')]).toEqual(['tlb_flush_mmu', false, []]);
+    system.say('p', 'zap', 'return');
+    expect(system.heard('put')).toHaveLength(1);
+    expectAtRest(system.settle());
+  });
+
+  test('the gather is under way until the last page is freed', () => {
+    const system = unmapped({ ptes: { 0: presentPte(4) }, others: { put: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('mm').tlbFlushPending]).toEqual(['free_pages_and_swap_cache', false, 1]);
+    system.say('p', 'zap', 'return');
+    expectAtRest(system.settle());
+  });
+
+  test('row B1: the pages go before the flush, the tables do not', () => {
+    const machine = zap.provide({ guards: { flushesBeforeFree: () => false } });
+    const system = unmapped({ ptes: { 0: presentPte(4), 1: presentPte(5) }, machine }, [0, 1], { mapping: null, tables: [0] });
+    expect(told(system, 'put', 'flush', 'table0')).toEqual([
+      'put: call {"pfn":4,"pinned":false}',
+      'put: call {"pfn":5,"pinned":false}',
+      'flush: call {"vpns":[0,1],"freedTables":true}',
+      'table0: table.free',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('row B2: it flushes with the ptes still there, and then clears them without another flush', () => {
+    const machine = zap.provide({ guards: { clearsBeforeFlush: () => false, needsFlush: () => false } });
+    const system = unmapped({ ptes: { 0: presentPte(4) }, machine, others: { flush: answers() } }, [0, 1]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('mm').ptes[0]]).toEqual(['flush_before_clear', false, presentPte(4)]);
+    system.say('p', 'zap', 'return');
+    system.settle();
+    expect(told(system, 'flush', 'mm', 'put')).toEqual([
+      'mm: gather.begin',
+      'flush: call {"vpns":[0,1]}',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'mm: pte.get_and_clear {"vpn":1}',
+      'mm: gather.read',
+      'put: call {"pfn":4,"pinned":false}',
+      'mm: gather.end',
+    ]);
+    expectAtRest(system);
+  });
 });
 
 test('every transition was taken', () => {
