@@ -17,7 +17,8 @@ interface Context extends Input {
   request: FlushRequest;
   /** CPUs of mm_cpumask not looked at yet. */
   mask: Address[];
-  targets: Address[];
+  /** The function was queued on some CPU. */
+  queued: boolean;
   caller: Address;
 }
 
@@ -29,7 +30,7 @@ type Event =
 
 const { tell } = speaker<Context, Event>();
 const none: FlushRequest = { mm: '', vpns: [], freedTables: false, gen: 0 };
-const idle = { request: none, mask: [], targets: [], caller: '' };
+const idle = { request: none, mask: [], queued: false, caller: '' };
 
 /**
  * flush_tlb_mm_range (arch/x86/mm/tlb.c, 7.3), F1 to F4: with IPIs, CPU by CPU of mm_cpumask, those left out that need
@@ -41,7 +42,7 @@ export const flushTlb = setup({
   guards: {
     broadcasts: ({ context }) => context.kind === 'broadcast',
     allDecided: ({ context }) => context.mask.length === 0,
-    hasTargets: ({ context }) => context.targets.length > 0,
+    hasQueued: ({ context }) => context.queued,
     othersInMask: ({ context, event }) => received(event, 'cpumask').cpus.some((cpu) => cpu !== context.cpu),
     /** Safeguard: freed page tables must leave the paging-structure cache of lazy CPUs too. */
     reachesEveryCpu: ({ context }) => context.request.freedTables,
@@ -64,19 +65,18 @@ export const flushTlb = setup({
     readLoadedMm: tell(({ context }) => context.mask[0] as Address, { type: 'loaded_mm.read' }),
     readLazy: tell(({ context }) => context.mask[0] as Address, { type: 'is_lazy.read' }),
     skip: assign({ mask: ({ context }) => context.mask.slice(1) }),
-    target: assign({ targets: ({ context }) => [...context.targets, context.mask[0] as Address], mask: ({ context }) => context.mask.slice(1) }),
-    targetAll: assign({ targets: ({ context }) => context.mask, mask: [] }),
     irqsOff: tell(({ context }) => context.cpu, { type: 'irq.save' }),
     irqsOn: tell(({ context }) => context.cpu, { type: 'irq.restore' }),
-    sendIpis: tell(
+    queue: tell(
       ({ context }) => context.interconnect,
-      ({ context }) => ({ type: 'ipi.send', to: context.targets, request: { function: 'flush_tlb_func', ...context.request } }),
+      ({ context }) => ({ type: 'ipi.send', to: context.mask.slice(0, 1), request: { function: 'flush_tlb_func', ...context.request } }),
     ),
+    noteQueued: assign({ queued: true, mask: ({ context }) => context.mask.slice(1) }),
+    wait: tell(({ context }) => context.interconnect, { type: 'ipi.wait' }),
     broadcast: tell(
       ({ context }) => context.interconnect,
       ({ context }) => ({ type: 'tlbi', request: context.request }),
     ),
-    noneLeft: assign({ targets: [] }),
     flushOwn: tell(
       ({ context }) => context.cpu,
       ({ context }) => ({ type: 'flush_tlb_func', request: context.request }),
@@ -108,14 +108,19 @@ export const flushTlb = setup({
       description: 'F2: who may hold translations? Nobody else: only the local flush',
       on: {
         step: { actions: 'readMask' },
-        cpumask: [{ guard: 'othersInMask', target: 'should_flush_tlb', actions: 'noteMask' }, { target: 'flush_tlb_func' }],
+        cpumask: [{ guard: 'othersInMask', target: 'lockdep_assert_irqs_enabled', actions: 'noteMask' }, { target: 'flush_tlb_func' }],
       },
     },
+    lockdep_assert_irqs_enabled: {
+      description: 'F4: smp_call_function_many_cond, with interrupts on',
+      always: [{ guard: 'sendsWithIrqsOn', target: 'should_flush_tlb' }, { target: 'local_irq_save' }],
+    },
+    local_irq_save: { description: 'Row B9: sends and waits with interrupts off', on: { step: { target: 'should_flush_tlb', actions: 'irqsOff' } } },
     should_flush_tlb: {
       description: 'F3: CPU by CPU; where page tables were freed every one, else those that may have this address space loaded',
       always: [
-        { guard: 'allDecided', target: 'lockdep_assert_irqs_enabled' },
-        { guard: 'reachesEveryCpu', target: 'lockdep_assert_irqs_enabled', actions: 'targetAll' },
+        { guard: 'allDecided', target: 'flush_tlb_func' },
+        { guard: 'reachesEveryCpu', target: 'csd_queue_cpu' },
       ],
       on: {
         step: { actions: 'readLoadedMm' },
@@ -126,36 +131,25 @@ export const flushTlb = setup({
       description: 'F3: a lazy CPU runs no user code, and looks at tlb_gen when it stops being lazy',
       on: {
         step: { actions: 'readLazy' },
-        is_lazy: [
-          { guard: 'isLazy', target: 'should_flush_tlb', actions: 'skip' },
-          { target: 'should_flush_tlb', actions: 'target' },
-        ],
+        is_lazy: [{ guard: 'isLazy', target: 'should_flush_tlb', actions: 'skip' }, { target: 'csd_queue_cpu' }],
       },
     },
-    lockdep_assert_irqs_enabled: {
-      description: 'F4: with interrupts on',
-      always: [{ guard: 'sendsWithIrqsOn', target: 'smp_call_function_many_cond' }, { target: 'local_irq_save' }],
-    },
-    local_irq_save: {
-      description: 'Row B9: sends and waits with interrupts off',
-      on: { step: { target: 'smp_call_function_many_cond', actions: 'irqsOff' } },
-    },
-    smp_call_function_many_cond: {
-      description: 'F4: queues the function on every target and kicks it',
-      on: { step: [{ guard: 'hasTargets', target: 'flush_tlb_func', actions: 'sendIpis' }, { target: 'flush_tlb_func' }] },
+    csd_queue_cpu: {
+      description: 'F4: queues the function on that CPU; its IPI may come at once, since another one may be on its way there',
+      on: { step: { target: 'should_flush_tlb', actions: ['queue', 'noteQueued'] } },
     },
     flush_tlb_func: {
       description: 'The local flush, while the IPIs are on their way',
       on: {
         step: [
-          { guard: 'hasTargets', target: 'csd_lock_wait', actions: 'flushOwn' },
+          { guard: 'hasQueued', target: 'csd_lock_wait', actions: 'flushOwn' },
           { target: 'flushed', actions: 'flushOwn' },
         ],
-        'ipi.done': { actions: 'noneLeft', description: 'the last target was faster than the local flush' },
       },
     },
     csd_lock_wait: {
       description: 'F4: spins until every target ran it; a target with interrupts off does not',
+      entry: 'wait',
       on: { 'ipi.done': { target: 'flushed' } },
     },
     flushed: {

@@ -170,6 +170,7 @@ export const zap = setup({
         request: { function: 'tlb_remove_table_smp_sync' },
       }),
     ),
+    waitForCpus: tell(({ context }) => context.tables?.interconnect as Address, { type: 'ipi.wait' }),
     freeTable: tell(({ context }) => context.tableBatch[0] as Address, { type: 'table.free' }),
     nextTable: assign({ tableBatch: ({ context }) => context.tableBatch.slice(1) }),
     handTablesOver: tell(
@@ -325,7 +326,7 @@ export const zap = setup({
       description: 'Z13: an empty IPI to every CPU: software walkers run with interrupts off',
       on: { step: { target: 'csd_lock_wait', actions: 'syncCpus' } },
     },
-    csd_lock_wait: { description: 'Spins until every CPU has answered', on: { 'ipi.done': { target: 'tlb_remove_table_one' } } },
+    csd_lock_wait: { description: 'Spins until every CPU has answered', entry: 'waitForCpus', on: { 'ipi.done': { target: 'tlb_remove_table_one' } } },
     tlb_remove_table_one: { description: 'Z13: frees the page-table page', on: { step: { target: 'free_pte_range', actions: ['freeTable', 'nextTable'] } } },
     tlb_finish_mmu: {
       description: 'The end of the gather',

@@ -10,8 +10,10 @@ const flush = { mm: 'mm', vpns: [4], freedTables: false, gen: 2 };
 const request = { function: 'flush_tlb_func', ...flush };
 const tableSync = { function: 'tlb_remove_table_smp_sync' };
 const done = [{ type: 'ipi.done' }];
+const atRest = { cpus, inFlight: [], unacknowledged: {}, waiting: [] };
 const deliver = (system: Rig, to: string): Rig => system.take('net', { type: 'deliver', to });
 const acknowledge = (system: Rig, cpu: string, initiator: string): unknown => system.say(cpu, 'net', { type: 'ipi.ack', initiator });
+const wait = (system: Rig, initiator: string): unknown => system.say(initiator, 'net', 'ipi.wait');
 
 test('an IPI is in flight until it is delivered, target by target', () => {
   const system = rig();
@@ -44,21 +46,23 @@ test('IPIs to one CPU arrive in the order in which they were sent', () => {
   ]);
 });
 
-test('the initiator is told when the last target has acknowledged', () => {
+test('an initiator that waits is told when the last target has acknowledged', () => {
   const system = rig();
   system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu2'], request });
+  expect(wait(system, 'p')).toEqual([]);
   deliver(deliver(system, 'cpu0'), 'cpu2');
   acknowledge(system, 'cpu2', 'p');
   expect(system.heard('p')).toEqual([]);
   acknowledge(system, 'cpu0', 'p');
   expect(system.heard('p')).toEqual(done);
-  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+  expect(system.context('net')).toEqual(atRest);
 });
 
 test('two initiators wait for their own targets', () => {
   const system = rig();
   system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu1'], request });
   system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  for (const initiator of ['p', 'q']) wait(system, initiator);
   for (const cpu of ['cpu0', 'cpu1', 'cpu1']) deliver(system, cpu);
   acknowledge(system, 'cpu1', 'q');
   expect([system.heard('p'), system.heard('q')]).toEqual([[], done]);
@@ -67,16 +71,62 @@ test('two initiators wait for their own targets', () => {
   expect([system.heard('p'), system.heard('q')]).toEqual([done, done]);
 });
 
-test('without targets it is done at once', () => {
+test('who waits with nothing outstanding is answered at once', () => {
   const system = rig();
-  expect(system.say('p', 'net', { type: 'ipi.send', to: [], request })).toEqual(done);
-  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+  expect(wait(system, 'p')).toEqual(done);
+  expect(system.context('net')).toEqual(atRest);
+});
+
+test("another initiator's targets are not waited for", () => {
+  const system = rig();
+  system.say('q', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  expect(wait(system, 'p')).toEqual(done);
+});
+
+test('who sends to nobody waits for nobody', () => {
+  const system = rig();
+  expect(system.say('p', 'net', { type: 'ipi.send', to: [], request })).toEqual([]);
+  expect(wait(system, 'p')).toEqual(done);
+});
+
+test('who does not wait is told nothing until it asks', () => {
+  const system = rig();
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+  acknowledge(deliver(system, 'cpu1'), 'cpu1', 'p');
+  expect([system.heard('p'), system.context('net')]).toEqual([[], atRest]);
+  expect(wait(system, 'p')).toEqual(done);
+});
+
+test('a second send of one initiator adds to what it waits for', () => {
+  const system = rig();
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu1'], request });
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu2'], request });
+  expect(system.context('net').unacknowledged).toEqual({ p: 3 });
+  wait(system, 'p');
+  for (const cpu of cpus) {
+    expect(system.heard('p')).toEqual([]);
+    acknowledge(deliver(system, cpu), cpu, 'p');
+  }
+  expect([system.heard('p'), system.context('net')]).toEqual([done, atRest]);
+});
+
+test('a target that acknowledges before the next send is not counted again', () => {
+  const system = rig();
+  for (const cpu of ['cpu0', 'cpu1']) {
+    system.say('p', 'net', { type: 'ipi.send', to: [cpu], request });
+    acknowledge(deliver(system, cpu), cpu, 'p');
+  }
+  system.say('p', 'net', { type: 'ipi.send', to: ['cpu2'], request });
+  expect(wait(system, 'p')).toEqual([]);
+  acknowledge(deliver(system, 'cpu2'), 'cpu2', 'p');
+  expect(system.heard('p')).toEqual(done);
 });
 
 test('the same initiator can go on to the next flush', () => {
   const system = rig();
   for (let round = 1; round <= 2; round++) {
     system.say('p', 'net', { type: 'ipi.send', to: ['cpu1'], request });
+    wait(system, 'p');
     deliver(system, 'cpu1');
     acknowledge(system, 'cpu1', 'p');
     expect(system.heard('p')).toHaveLength(round);
@@ -87,7 +137,7 @@ test('a broadcast reaches every CPU at once, and waits for no software', () => {
   const system = rig();
   expect(system.say('p', 'net', { type: 'tlbi', request: flush })).toEqual(done);
   for (const cpu of cpus) expect(system.heard(cpu)).toEqual([{ type: 'tlb.invalidate', request: flush }]);
-  expect(system.context('net')).toEqual({ cpus, inFlight: [], unacknowledged: {} });
+  expect(system.context('net')).toEqual(atRest);
   expect(system.said('net').at(-1)).toBe('p: ipi.done');
 });
 

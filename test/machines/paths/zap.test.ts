@@ -39,7 +39,7 @@ const rig = ({ ptes = {}, machine = zap, others = {}, freeing, ...input }: Setup
     table1: actor(pageTable),
     mapping: actor(pageCache, { input: { blocks: {}, mappers: 1 } }),
     cpu0: answers(),
-    interconnect: answers({ 'ipi.send': [{ type: 'ipi.done' }] }),
+    interconnect: answers({ 'ipi.wait': [{ type: 'ipi.done' }] }),
     rcu: answers(),
     callback: answers(),
     flush: returns(),
@@ -380,6 +380,7 @@ describe('Z10 and Z13: page-table pages', () => {
   const one: UnlinkVma = { mapping: 'mapping', tables: [0] };
   const two: UnlinkVma = { mapping: null, tables: [0, 512] };
   const sync = 'interconnect: ipi.send {"to":["cpu1","cpu2"],"request":{"function":"tlb_remove_table_smp_sync"}}';
+  const wait = 'interconnect: ipi.wait';
 
   test('direct: unlinked one by one, and freed right after the pages', () => {
     const system = unmapped({ ptes }, [0], { ...two, mapping: 'mapping' });
@@ -446,10 +447,12 @@ describe('Z10 and Z13: page-table pages', () => {
       'mm: pmd.clear {"vpn":0}',
       'flush: call {"vpns":[0],"freedTables":true}',
       sync,
+      wait,
       'table0: table.free',
       'mm: pmd.clear {"vpn":512}',
       'flush: call {"vpns":[],"freedTables":true}',
       sync,
+      wait,
       'table1: table.free',
       'mm: gather.read',
       'put: call {"pfn":4,"pinned":false}',
@@ -464,6 +467,7 @@ describe('Z10 and Z13: page-table pages', () => {
     system.say('p', 'zap', 'return');
     system.settle();
     expect([system.at('zap'), system.can('zap', 'step'), system.at('table0')]).toEqual(['csd_lock_wait', false, 'in_use']);
+    expect(told(system, 'interconnect')).toEqual([sync, wait]);
     system.say('p', 'zap', 'ipi.done');
     expect(system.settle().at('table0')).toBe('freed');
     expectAtRest(system);
@@ -473,6 +477,7 @@ describe('Z10 and Z13: page-table pages', () => {
     const system = unmapped({ ptes, freeing: 'sync', machine: zap.provide({ guards: { invalidatesTable: () => false } }) }, [0], one);
     expect(told(system, 'flush', 'put', 'table0', 'interconnect')).toEqual([
       sync,
+      wait,
       'table0: table.free',
       'flush: call {"vpns":[0],"freedTables":true}',
       'put: call {"pfn":4,"pinned":false}',
