@@ -108,6 +108,8 @@ export const cpu = setup({
     isOtherMm: ({ context }) => context.flush?.remote === true && requestOf(context).mm !== context.loadedMm,
     noMmLoaded: ({ context }) => requestOf(context).mm !== context.loadedMm,
     isLazy: ({ context }) => context.lazy,
+    /** Up to 6.13: a lazy CPU that leaves an address space leaves its mm_cpumask too. */
+    leavesMask: () => false,
     /** A later flush has done it already. */
     isUpToDate: ({ context }) => requestOf(context).gen <= localGen(context),
     isCurrent: ({ context, event }) => received(event, 'tlb_gen').gen === localGen(context),
@@ -311,10 +313,14 @@ export const cpu = setup({
           always: [
             { guard: 'isOtherMm', target: 'flushed', actions: 'clearOwnBit' },
             { guard: 'noMmLoaded', target: 'flushed' },
-            { guard: 'isLazy', target: 'flushed', actions: 'leaveMm' },
+            { guard: 'isLazy', target: 'leave_mm', actions: 'leaveMm' },
             { guard: 'isUpToDate', target: 'flushed' },
             { target: 'read_mm_tlb_gen' },
           ],
+        },
+        leave_mm: {
+          description: 'A lazy CPU has no use for this address space: init_mm is loaded instead',
+          always: [{ guard: 'leavesMask', target: 'flushed', actions: 'clearOwnBit' }, { target: 'flushed' }],
         },
         read_mm_tlb_gen: {
           description: 'How much is owed by now? One generation: its range; more: everything. The ASID is then at the generation read.',

@@ -19,6 +19,10 @@ interface Context extends Input {
   mask: Address[];
   /** The function was queued on some CPU. */
   queued: boolean;
+  /** Its own CPU is to be flushed. */
+  local: boolean;
+  /** It has switched interrupts off (row B9). */
+  irqsOff: boolean;
   caller: Address;
 }
 
@@ -30,7 +34,7 @@ type Event =
 
 const { tell } = speaker<Context, Event>();
 const none: FlushRequest = { mm: '', vpns: [], freedTables: false, gen: 0 };
-const idle = { request: none, mask: [], queued: false, caller: '' };
+const idle = { request: none, mask: [], queued: false, local: false, irqsOff: false, caller: '' };
 
 /**
  * flush_tlb_mm_range (arch/x86/mm/tlb.c, 7.3), F1 to F4: with IPIs, CPU by CPU of mm_cpumask, those left out that need
@@ -42,6 +46,9 @@ export const flushTlb = setup({
   guards: {
     broadcasts: ({ context }) => context.kind === 'broadcast',
     allDecided: ({ context }) => context.mask.length === 0,
+    asksOwnCpu: ({ context }) => context.local && !context.request.freedTables,
+    isLocal: ({ context }) => context.local,
+    hasIrqsOff: ({ context }) => context.irqsOff,
     hasQueued: ({ context }) => context.queued,
     othersInMask: ({ context, event }) => received(event, 'cpumask').cpus.some((cpu) => cpu !== context.cpu),
     /** Safeguard: freed page tables must leave the paging-structure cache of lazy CPUs too. */
@@ -61,11 +68,18 @@ export const flushTlb = setup({
     incGen: tell(({ context }) => context.mm, { type: 'tlb_gen.inc' }),
     noteGen: assign({ request: ({ context, event }) => ({ ...context.request, gen: received(event, 'tlb_gen').gen }) }),
     readMask: tell(({ context }) => context.mm, { type: 'cpumask.read' }),
-    noteMask: assign({ mask: ({ context, event }) => received(event, 'cpumask').cpus.filter((cpu) => cpu !== context.cpu) }),
+    noteMask: assign(({ context, event }) => {
+      const { cpus } = received(event, 'cpumask');
+      return { mask: cpus.filter((cpu) => cpu !== context.cpu), local: cpus.includes(context.cpu) };
+    }),
+    notLocal: assign({ local: false }),
+    readOwnLazy: tell(({ context }) => context.cpu, { type: 'is_lazy.read' }),
+    readOwnLoadedMm: tell(({ context }) => context.cpu, { type: 'loaded_mm.read' }),
     readLoadedMm: tell(({ context }) => context.mask[0] as Address, { type: 'loaded_mm.read' }),
     readLazy: tell(({ context }) => context.mask[0] as Address, { type: 'is_lazy.read' }),
     skip: assign({ mask: ({ context }) => context.mask.slice(1) }),
     irqsOff: tell(({ context }) => context.cpu, { type: 'irq.save' }),
+    noteIrqsOff: assign({ irqsOff: true }),
     irqsOn: tell(({ context }) => context.cpu, { type: 'irq.restore' }),
     queue: tell(
       ({ context }) => context.interconnect,
@@ -108,18 +122,45 @@ export const flushTlb = setup({
       description: 'F2: who may hold translations? Nobody else: only the local flush',
       on: {
         step: { actions: 'readMask' },
-        cpumask: [{ guard: 'othersInMask', target: 'lockdep_assert_irqs_enabled', actions: 'noteMask' }, { target: 'flush_tlb_func' }],
+        cpumask: [{ guard: 'othersInMask', target: 'lockdep_assert_irqs_enabled', actions: 'noteMask' }, { target: 'nobody_else' }],
       },
+    },
+    nobody_else: {
+      description: 'F2: a local flush is due if this CPU has it loaded; who flushes for another process may have nothing to do',
+      entry: 'readOwnLoadedMm',
+      on: { loaded_mm: [{ guard: 'isLoaded', target: 'flush_tlb_func' }, { target: 'flushed' }] },
     },
     lockdep_assert_irqs_enabled: {
       description: 'F4: smp_call_function_many_cond, with interrupts on',
-      always: [{ guard: 'sendsWithIrqsOn', target: 'should_flush_tlb' }, { target: 'local_irq_save' }],
+      always: [{ guard: 'sendsWithIrqsOn', target: 'cond_func_local' }, { target: 'local_irq_save' }],
     },
-    local_irq_save: { description: 'Row B9: sends and waits with interrupts off', on: { step: { target: 'should_flush_tlb', actions: 'irqsOff' } } },
+    local_irq_save: {
+      description: 'Row B9: sends and waits with interrupts off',
+      on: { step: { target: 'cond_func_local', actions: ['irqsOff', 'noteIrqsOff'] } },
+    },
+    cond_func_local: {
+      description: 'F3 for its own CPU, if that is in the mask: who flushes for another process may be lazy here',
+      always: [{ guard: 'asksOwnCpu', target: 'own_loaded_mm' }, { target: 'should_flush_tlb' }],
+    },
+    own_loaded_mm: {
+      description: 'F3: is it loaded?',
+      entry: 'readOwnLoadedMm',
+      on: {
+        loaded_mm: [
+          { guard: 'isLoaded', target: 'own_is_lazy' },
+          { target: 'should_flush_tlb', actions: 'notLocal' },
+        ],
+      },
+    },
+    own_is_lazy: {
+      description: 'F3: a kernel thread that flushes on a lazy CPU leaves its own TLB to the next switch',
+      entry: 'readOwnLazy',
+      on: { is_lazy: [{ guard: 'isLazy', target: 'should_flush_tlb', actions: 'notLocal' }, { target: 'should_flush_tlb' }] },
+    },
     should_flush_tlb: {
       description: 'F3: CPU by CPU; where page tables were freed every one, else those that may have this address space loaded',
       always: [
-        { guard: 'allDecided', target: 'flush_tlb_func' },
+        { guard: 'allDecided', target: 'local_flush' },
         { guard: 'reachesEveryCpu', target: 'csd_queue_cpu' },
       ],
       on: {
@@ -138,6 +179,10 @@ export const flushTlb = setup({
       description: 'F4: queues the function on that CPU; its IPI may come at once, since another one may be on its way there',
       on: { step: { target: 'should_flush_tlb', actions: ['queue', 'noteQueued'] } },
     },
+    local_flush: {
+      description: 'F4: its own CPU last, if that is to be flushed',
+      always: [{ guard: 'isLocal', target: 'flush_tlb_func' }, { guard: 'hasQueued', target: 'csd_lock_wait' }, { target: 'flushed' }],
+    },
     flush_tlb_func: {
       description: 'The local flush, while the IPIs are on their way',
       on: {
@@ -154,7 +199,10 @@ export const flushTlb = setup({
     },
     flushed: {
       description: 'Every TLB is flushed, or will be before it is used',
-      always: [{ guard: 'sendsWithIrqsOn', target: 'idle', actions: ['return', 'forget'] }, { target: 'local_irq_restore' }],
+      always: [
+        { guard: 'hasIrqsOff', target: 'local_irq_restore' },
+        { target: 'idle', actions: ['return', 'forget'] },
+      ],
     },
     local_irq_restore: { description: 'Row B9: interrupts on again', on: { step: { target: 'idle', actions: ['irqsOn', 'return', 'forget'] } } },
   },

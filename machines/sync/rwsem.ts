@@ -8,7 +8,7 @@ interface Context {
   waiters: { who: Address; write: boolean }[];
 }
 
-type Event = Signed<{ type: 'down_read' } | { type: 'down_write' } | { type: 'up_read' } | { type: 'up_write' }>;
+type Event = Signed<{ type: 'down_read' } | { type: 'down_write' } | { type: 'up_read' } | { type: 'up_write' } | { type: 'downgrade_write' }>;
 
 const { tell, reply } = speaker<Context, Event>();
 
@@ -28,7 +28,15 @@ export const rwsem = setup({
     queueReader: assign({ waiters: ({ context, event }) => [...context.waiters, { who: event.from, write: false }] }),
     queueWriter: assign({ waiters: ({ context, event }) => [...context.waiters, { who: event.from, write: true }] }),
     removeReader: assign({ readers: ({ context, event }) => context.readers.filter((reader) => reader !== event.from) }),
+    becomeReader: assign({ writer: null, readers: ({ event }) => [event.from] }),
     removeWriter: assign({ writer: null }),
+    /** Readers that wait before the first writer join the one that the writer has become. */
+    grantReaders: enqueueActions(({ enqueue, context }) => {
+      const end = context.waiters.findIndex(({ write }) => write);
+      const readers = (end < 0 ? context.waiters : context.waiters.slice(0, end)).map(({ who }) => who);
+      enqueue.assign({ readers: [...context.readers, ...readers].sort(), waiters: context.waiters.slice(readers.length) });
+      for (const reader of readers) enqueue(tell(reader, { type: 'locked' }));
+    }),
     /** Grants the longest queue prefix that can hold the lock together: one writer, or readers up to the next writer. */
     grantNext: enqueueActions(({ enqueue, context }) => {
       if (context.writer !== null) return;
@@ -56,6 +64,7 @@ export const rwsem = setup({
         down_read: [{ guard: 'readable', actions: ['addReader', 'grant'] }, { actions: 'queueReader' }],
         down_write: [{ guard: 'writable', actions: ['setWriter', 'grant'] }, { actions: 'queueWriter' }],
         up_read: [{ guard: 'reads', actions: ['removeReader', 'grantNext'] }, { target: 'bad_unlock' }],
+        downgrade_write: [{ guard: 'writes', actions: ['becomeReader', 'grantReaders'] }, { target: 'bad_unlock' }],
         up_write: [{ guard: 'writes', actions: ['removeWriter', 'grantNext'] }, { target: 'bad_unlock' }],
       },
     },

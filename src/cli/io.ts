@@ -1,7 +1,9 @@
+import type { Readable } from 'node:stream';
 /** All that the command line touches of the process around it, so that tests can stand in for it. */
 export interface Io {
   stdout: (text: string) => void;
   stderr: (text: string) => void;
+  stdin: () => Readable;
   stdoutIsTTY: boolean;
   stderrIsTTY: boolean;
   /** Width of the terminal. */
@@ -80,6 +82,7 @@ export function nodeIo(given: Pick<Io, 'importModule' | 'version'>): Io {
     ...given,
     stdout: output.write,
     stderr: (text) => void process.stderr.write(text),
+    stdin: () => process.stdin,
     stdoutIsTTY: process.stdout.isTTY === true,
     stderrIsTTY: process.stderr.isTTY === true,
     // Some terminals say 0.

@@ -55,26 +55,31 @@ const bugsIn = (snapshot: AnySnapshot, actor: Address): BugReport[] => reportsOf
  * XState's own `transition` the first time somebody asks (twice, in fact: an answer that differs shows an impure machine).
  */
 export class LocalTables {
-  readonly states: LocalState[][];
+  readonly states: LocalState[][] = [];
   readonly messages: { type: string }[] = [];
   /** How often XState computed a transition. */
   calls = 0;
-  private readonly stateIds: Map<string, number>[];
+  private readonly stateIds: Map<string, number>[] = [];
   private readonly messageIds = new Map<string, number>();
-  private readonly rows: Map<number, LocalTransition>[][];
+  private readonly rows: Map<number, LocalTransition>[][] = [];
   /** Per actor, local state and message: whether it is enabled as a choice. A message that nobody handles may still be sent. */
-  private readonly choices: Map<number, boolean>[][];
-  private readonly addresses: Map<string, number>;
+  private readonly choices: Map<number, boolean>[][] = [];
+  private readonly addresses = new Map<string, number>();
 
   constructor(
     readonly system: System,
     private readonly coverage: Coverage,
   ) {
-    this.states = system.actors.map(() => []);
-    this.stateIds = system.actors.map(() => new Map());
-    this.rows = system.actors.map(() => []);
-    this.choices = system.actors.map(() => []);
-    this.addresses = new Map(system.actors.map((actor) => [actor.address, actor.index]));
+    for (const actor of system.actors) this.admit(actor);
+  }
+
+  /** An actor more, the next in the system's list. */
+  admit(actor: SystemActor): void {
+    this.states.push([]);
+    this.stateIds.push(new Map());
+    this.rows.push([]);
+    this.choices.push([]);
+    this.addresses.set(actor.address, actor.index);
   }
 
   /** The number of a message; equal messages (as JSON values) have one number. `where` says who sends it. @throws {ModelError} unless it is plain data. */
@@ -139,6 +144,11 @@ export class LocalTables {
 
   local(actor: SystemActor, state: number): LocalState {
     return (this.states[actor.index] as LocalState[])[state] as LocalState;
+  }
+
+  /** The number of a local state that no transition has led to. */
+  internSnapshot(actor: SystemActor, snapshot: AnySnapshot): number {
+    return this.intern(actor, { snapshot, waiting: [], sends: [], bugs: [] });
   }
 
   private rowsOf(actor: SystemActor, state: number): Map<number, LocalTransition> {

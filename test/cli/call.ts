@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { type Io, main } from '../../src/cli/main.js';
 import type { Scenario } from '../../src/scenarios/scenario.js';
 import { lockScenario } from './lock.js';
@@ -21,6 +22,7 @@ export async function call(argv: readonly string[], overrides: Partial<Io> = {},
   const io: Io = {
     stdout: out.write,
     stderr: err.write,
+    stdin: () => Readable.from([]),
     stdoutIsTTY: false,
     stderrIsTTY: false,
     columns: 100,

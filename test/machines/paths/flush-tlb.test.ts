@@ -36,6 +36,10 @@ const loadOther = (system: Rig, name: string): Rig => {
   system.say('p', name, { type: 'loaded_mm.write', mm: 'other' });
   return system;
 };
+const beLazy = (system: Rig, name: string): Rig => {
+  system.say('p', name, 'is_lazy.set');
+  return system;
+};
 const cached = (system: Rig): string[] => cpus.map((name) => Object.keys(system.context(name).tlb).join(' '));
 const tables = (system: Rig): unknown[] => cpus.map((name) => Object.values(system.context(name).tables).join());
 const gens = (system: Rig): unknown[] => cpus.map((name) => system.context(name).ctxs.mm);
@@ -46,14 +50,37 @@ const request = '{"mm":"mm","vpns":[0],"freedTables":false,"gen":2}';
 
 test('F2: nobody else in the mask: only the local flush', () => {
   const system = call(rig({ mask: ['cpu0'] })).settle();
-  expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', 'mm: cpumask.read', `cpu0: flush_tlb_func {"request":${request}}`, 'p: return']);
+  expect(system.said('flush')).toEqual([
+    'mm: tlb_gen.inc',
+    'mm: cpumask.read',
+    'cpu0: loaded_mm.read',
+    `cpu0: flush_tlb_func {"request":${request}}`,
+    'p: return',
+  ]);
   expect([cached(system), gens(system), system.context('mm').tlbGen]).toEqual([[second, both, both], [2, 1, 1], 2]);
 });
 
-test('F1 to F4: a new generation, the mask, CPU by CPU with its IPI, the local flush, the wait', () => {
+test.each([[['cpu0']], [[]]])(
+  'F2: nobody else in the mask, and another address space loaded here: nothing is flushed, but the generation is new (%j)',
+  (mask) => {
+    const system = call(loadOther(rig({ mask }), 'cpu0'), [0], true).settle();
+    expect(system.said('flush')).toEqual(['mm: tlb_gen.inc', 'mm: cpumask.read', 'cpu0: loaded_mm.read', 'p: return']);
+    expect([cached(system), gens(system), system.context('mm').tlbGen]).toEqual([[both, both, both], [1, 1, 1], 2]);
+  },
+);
+
+test('F2: nobody else in the mask: a lazy CPU is flushed too, and leaves the address space', () => {
+  const system = call(beLazy(rig({ mask: ['cpu0'] }), 'cpu0')).settle();
+  expect([returned(system), cached(system)]).toEqual([true, [both, both, both]]);
+  expect(system.context('cpu0')).toMatchObject({ cr3: null, loadedMm: null, lazy: false });
+});
+
+test('F1 to F4: a new generation, the mask, its own CPU, CPU by CPU with its IPI, the local flush, the wait', () => {
   expect(call(rig()).settle().said('flush')).toEqual([
     'mm: tlb_gen.inc',
     'mm: cpumask.read',
+    'cpu0: loaded_mm.read',
+    'cpu0: is_lazy.read',
     'cpu1: loaded_mm.read',
     'cpu1: is_lazy.read',
     'net: ipi.send {"to":["cpu1"],"request":{"function":"flush_tlb_func","mm":"mm","vpns":[0],"freedTables":false,"gen":2}}',
@@ -118,23 +145,63 @@ test('F4: a target with interrupts off holds it up', () => {
 });
 
 test('F3: a lazy CPU is left out, and keeps its entries and its generation', () => {
-  const system = rig();
-  system.say('p', 'cpu1', 'is_lazy.set');
-  call(system).settle();
+  const system = call(beLazy(rig(), 'cpu1')).settle();
   expect([returned(system), cached(system), gens(system)]).toEqual([true, [second, both, second], [2, 1, 2]]);
   expect([ipisTo(system), system.context('cpu1')]).toEqual([['cpu2'], expect.objectContaining({ cr3: 'mm', lazy: true })]);
 });
 
 test('F3: when all others are lazy nobody is sent an IPI', () => {
-  const system = rig({ mask: ['cpu0', 'cpu1'] });
-  system.say('p', 'cpu1', 'is_lazy.set');
-  call(system).settle('flush');
+  const system = call(beLazy(rig({ mask: ['cpu0', 'cpu1'] }), 'cpu1')).settle('flush');
   expect([returned(system), cached(system), system.heard('net')]).toEqual([true, [second, both, both], []]);
 });
 
 test('F3: a CPU in the mask that has another address space loaded is left out, and stays in the mask', () => {
   const system = call(loadOther(rig(), 'cpu1')).settle();
   expect([returned(system), cached(system), ipisTo(system), system.context('mm').cpumask]).toEqual([true, [second, both, second], ['cpu2'], cpus]);
+});
+
+describe('F3: its own CPU, others in the mask', () => {
+  const saidTo = (system: Rig, name: string): string[] => system.said('flush').filter((said) => said.startsWith(name));
+
+  test('is asked nothing, and not flushed, where it is not in the mask', () => {
+    const system = call(loadOther(rig({ mask: ['cpu1', 'cpu2'] }), 'cpu0')).settle();
+    expect([returned(system), saidTo(system, 'cpu0'), cached(system)]).toEqual([true, [], [both, second, second]]);
+  });
+
+  test('is left out where it has another address space loaded, and stays in the mask; the others are flushed', () => {
+    const system = call(loadOther(rig(), 'cpu0')).settle();
+    expect([returned(system), saidTo(system, 'cpu0')]).toEqual([true, ['cpu0: loaded_mm.read']]);
+    expect([cached(system), gens(system), system.context('mm').cpumask]).toEqual([[both, second, second], [1, 2, 2], cpus]);
+  });
+
+  test('is left out where it is lazy, and keeps its entries and its generation; the others are waited for', () => {
+    const system = call(beLazy(rig({ mask: ['cpu0', 'cpu1'] }), 'cpu0')).settle('flush');
+    expect([returned(system), system.at('flush')]).toEqual([false, 'csd_lock_wait']);
+    system.settle();
+    expect([returned(system), saidTo(system, 'cpu0')]).toEqual([true, ['cpu0: loaded_mm.read', 'cpu0: is_lazy.read']]);
+    expect([cached(system), gens(system)]).toEqual([
+      [both, second, both],
+      [1, 2, 1],
+    ]);
+    expect(system.context('cpu0')).toMatchObject({ cr3: 'mm', loadedMm: 'mm', lazy: true });
+  });
+
+  test('when all are lazy nothing is flushed, and nobody is waited for', () => {
+    const system = call(beLazy(beLazy(rig({ mask: ['cpu0', 'cpu1'] }), 'cpu0'), 'cpu1')).settle('flush');
+    expect([returned(system), system.heard('net'), gens(system), system.context('mm').tlbGen]).toEqual([true, [], [1, 1, 1], 2]);
+  });
+
+  test('is flushed unseen where page tables were freed: a lazy one leaves the address space', () => {
+    const system = call(beLazy(rig({ mask: ['cpu0', 'cpu1'] }), 'cpu0'), [0], true).settle();
+    const freed = '{"mm":"mm","vpns":[0],"freedTables":true,"gen":2}';
+    expect([returned(system), saidTo(system, 'cpu0')]).toEqual([true, [`cpu0: flush_tlb_func {"request":${freed}}`]]);
+    expect(system.context('cpu0')).toMatchObject({ cr3: null, loadedMm: null, lazy: false });
+  });
+
+  test('is not flushed where it is not in the mask, page tables freed or not', () => {
+    const system = call(loadOther(rig({ mask: ['cpu1'] }), 'cpu0'), [0], true).settle();
+    expect([returned(system), saidTo(system, 'cpu0'), tables(system)]).toEqual([true, [], ['table0', '', 'table0']]);
+  });
 });
 
 describe('F3: a CPU in the middle of a switch', () => {
@@ -167,9 +234,7 @@ describe('F3: a CPU in the middle of a switch', () => {
 
 describe('F3: where page tables were freed', () => {
   const flushed = (machine: typeof flushTlb): Rig => {
-    const system = loadOther(rig({ machine }), 'cpu2');
-    system.say('p', 'cpu1', 'is_lazy.set');
-    return call(system, [0], true).settle();
+    return call(beLazy(loadOther(rig({ machine }), 'cpu2'), 'cpu1'), [0], true).settle();
   };
 
   test('every CPU in the mask is asked, unseen: a lazy one leaves the address space, one that has another takes itself out of the mask', () => {
@@ -220,6 +285,8 @@ describe('F4: two CPUs flush each other', () => {
     const system = call(rig({ mask: ['cpu0', 'cpu1'], machine: flushTlb.provide({ guards: { sendsWithIrqsOn: () => false } }) })).settle();
     expect(system.said('flush').filter((said) => !said.startsWith('mm'))).toEqual([
       'cpu0: irq.save',
+      'cpu0: loaded_mm.read',
+      'cpu0: is_lazy.read',
       'cpu1: loaded_mm.read',
       'cpu1: is_lazy.read',
       'net: ipi.send {"to":["cpu1"],"request":{"function":"flush_tlb_func","mm":"mm","vpns":[0],"freedTables":false,"gen":2}}',
@@ -255,9 +322,7 @@ describe('F4: a target may run the function before the next CPU is decided about
   });
 
   test('where the next one is left out, nobody is waited for any more', () => {
-    const system = early();
-    system.say('p', 'cpu2', 'is_lazy.set');
-    system.settle('flush');
+    const system = beLazy(early(), 'cpu2').settle('flush');
     expect([returned(system), ipisTo(system), cached(system)]).toEqual([true, ['cpu1'], [second, second, both]]);
   });
 });
@@ -290,7 +355,13 @@ describe('a broadcast', () => {
 
 test.each<Setup>([{ mask: cpus }, { mask: ['cpu0'] }, { kind: 'broadcast' }])('one flush remembers nothing of the one before (%j)', (setup) => {
   const system = call(rig(setup), [0], true).settle('flush').settle();
-  expect(system.context('flush')).toMatchObject({ mask: [], queued: false, caller: '', request: { mm: '', vpns: [], freedTables: false, gen: 0 } });
+  expect(system.context('flush')).toMatchObject({
+    mask: [],
+    queued: false,
+    local: false,
+    caller: '',
+    request: { mm: '', vpns: [], freedTables: false, gen: 0 },
+  });
   call(system, [1]).settle();
   expect([cached(system)[0], system.heard('p')]).toEqual([none, [{ type: 'return' }, { type: 'return' }]]);
   expect(system.context('mm').tlbGen).toBe(3);

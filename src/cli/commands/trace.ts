@@ -1,0 +1,61 @@
+import { resolve } from 'node:path';
+import { fromEvent, lastValueFrom, takeUntil, takeWhile, tap } from 'rxjs';
+import { validationDocument, validationText } from '../../format/validation.js';
+import { protocols } from '../../protocols/index.js';
+import { UsageError } from '../../system/errors.js';
+import { didYouMean } from '../../system/nearest.js';
+import { traceLines } from '../../trace/read.js';
+import { Validator } from '../../trace/validator.js';
+import type { Context } from '../context.js';
+import { exitCodes } from '../failure.js';
+
+export interface TraceFlags {
+  as?: string;
+  json?: boolean;
+  cpus?: number[];
+  from?: number;
+  to?: number;
+  verbose?: boolean;
+}
+
+/** How to get a log in which there is something to check. */
+export const recordLine = (): string =>
+  `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')} -e sched:sched_switch; trace-cmd report`;
+
+/** `0,2-3`. @throws {UsageError} */
+export function cpuList(text: string): number[] {
+  return text.split(',').flatMap((part) => {
+    const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
+    if (first === undefined || Number(last) < Number(first)) throw new UsageError(`option '--cpus' takes numbers and ranges, such as 0,2-3, not '${text}'`);
+    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, at) => Number(first) + at);
+  });
+}
+
+/** `trace`: does the model allow what a running kernel did? */
+export async function trace({ io, palette }: Context, log: string, flags: TraceFlags): Promise<number> {
+  const chosen = protocols.filter(({ id }) => flags.as === undefined || id === flags.as);
+  if (chosen.length === 0) {
+    const ids = protocols.map(({ id }) => id);
+    throw new UsageError(`there is no protocol '${flags.as}'${didYouMean(flags.as as string, ids)} (there are ${ids.join(', ')})`);
+  }
+  if (flags.from !== undefined && flags.to !== undefined && flags.to < flags.from) throw new UsageError(`option '--to' is before '--from'`);
+  const { cpus, from, to } = flags;
+  const validator = new Validator(chosen, { ...(cpus ? { cpus } : {}), ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+  const lines = traceLines(log === '-' ? io.stdin() : resolve(io.cwd, log), log === '-' ? 'standard input' : log);
+  await lastValueFrom(
+    lines.pipe(
+      takeUntil(fromEvent(io.signal, 'abort')),
+      tap((batch) => {
+        for (const line of batch) validator.line(line);
+      }),
+      takeWhile(() => !validator.done),
+    ),
+    { defaultValue: null },
+  );
+  const validation = validator.result();
+  if (validation.read === 0) throw new UsageError(`'${log}' has no line of an ftrace log; record one with: ${recordLine()}`);
+  if (flags.json) io.stdout(`${JSON.stringify(validationDocument(log, validation), null, 2)}\n`);
+  else io.stdout(validationText(log, validation, palette, flags.verbose === true));
+  if (validation.events === 0) io.stderr(`shootdown: '${log}' has no event that is looked at; record some with: ${recordLine()}\n`);
+  return { accepted: exitCodes.asExpected, rejected: exitCodes.unexpected, inconclusive: exitCodes.inconclusive }[validation.verdict];
+}

@@ -1,0 +1,91 @@
+import { createReadStream } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { from, map, mergeMap, type Observable } from 'rxjs';
+import { messageOf, UsageError } from '../system/errors.js';
+import type { TraceEvent } from './event.js';
+import { type NoEvent, parseLine } from './parse.js';
+
+/** Longer lines are no lines of a log. */
+const longest = 64 * 1024;
+
+async function* chunksOf(source: Readable, where: string): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of source) yield chunk as Buffer;
+  } catch (error) {
+    const { code } = error as { code?: string };
+    if (code === 'ENOENT') throw new UsageError(`there is no file '${where}'`);
+    if (code === 'EISDIR') throw new UsageError(`'${where}' is a directory, not a log`);
+    if (code === 'Z_BUF_ERROR') throw new UsageError(`'${where}' ends in the middle: it is gzip that was cut off`);
+    if (code?.startsWith('Z_')) throw new UsageError(`'${where}' is broken gzip: ${messageOf(error)}`);
+    throw new UsageError(`'${where}' cannot be read: ${messageOf(error)}`);
+  }
+}
+
+function refuseBinary(head: Buffer, where: string): void {
+  if (head.includes('tracing', 0, 'latin1') && head[0] === 0x17 && head[1] === 0x08)
+    throw new UsageError(`'${where}' is a trace.dat, which only trace-cmd can read: trace-cmd report -i ${where} | shootdown trace -`);
+  if (head.includes(0)) throw new UsageError(`'${where}' is binary, not the text of an ftrace log`);
+}
+
+/** Batches of whole lines, gzip undone. */
+async function* linesOf(source: Readable, where: string): AsyncGenerator<string[]> {
+  const raw = chunksOf(source, where);
+  const first = await raw.next();
+  if (first.done) return;
+  const zipped = first.value[0] === 0x1f && first.value[1] === 0x8b;
+  async function* all(): AsyncGenerator<Buffer> {
+    yield first.value as Buffer;
+    yield* raw;
+  }
+  const plain = zipped ? chunksOf(gunzipped(all()), where) : all();
+  let rest = '';
+  let checked = false;
+  for await (const chunk of plain) {
+    if (!checked) refuseBinary(chunk, where);
+    checked = true;
+    const lines = (rest + chunk.toString('latin1')).split('\n');
+    rest = lines.pop() as string;
+    if (rest.length > longest) {
+      // The rest of this line is dropped as it comes; what is kept is broken, and counted as such.
+      lines.push('\u0000');
+      rest = '';
+    }
+    yield lines;
+  }
+  if (rest !== '') yield [rest];
+}
+
+function gunzipped(chunks: AsyncGenerator<Buffer>): Readable {
+  const gunzip = createGunzip();
+  (async () => {
+    try {
+      for await (const chunk of chunks) if (!gunzip.write(chunk)) await new Promise((resolve) => gunzip.once('drain', resolve));
+      gunzip.end();
+    } catch (error) {
+      gunzip.destroy(error as Error);
+    }
+  })();
+  return gunzip;
+}
+
+/** A line of a log: an event, or why it is none. */
+export type TraceLine = TraceEvent | (NoEvent & { line: number; text: string });
+
+/**
+ * The lines of a log in batches, one after the other and in constant memory: a file or a stream, plain or gzip.
+ * @throws {UsageError} (as the stream's error) for what cannot be read, is binary, or is gzip that was cut off.
+ */
+export function traceLines(source: string | Readable, where = typeof source === 'string' ? source : 'standard input'): Observable<TraceLine[]> {
+  const readable = typeof source === 'string' ? createReadStream(source) : source;
+  let number = 0;
+  const read = (text: string): TraceLine => {
+    number++;
+    const line = parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, number);
+    return 'kind' in line ? { ...line, line: number, text } : line;
+  };
+  return from(linesOf(readable, where)).pipe(map((lines) => lines.map(read)));
+}
+
+/** {@link traceLines}, line by line. */
+export const traceEvents = (source: string | Readable): Observable<TraceLine> => traceLines(source).pipe(mergeMap((lines) => lines));

@@ -1,0 +1,206 @@
+import type { AnyActorLogic, AnyMachineSnapshot, AnyStateNode } from 'xstate';
+import { Cascade, type StepResult } from '../explore/cascade.js';
+import { Coverage } from '../explore/coverage.js';
+import { type BugReport, LocalTables } from '../explore/local.js';
+import type { Address } from '../system/message.js';
+import { defineSystem, type System, type SystemActor } from '../system/system.js';
+import { type AnySnapshot, placeOf } from '../system/view.js';
+
+/**
+ * One state of all actors that the lines read so far allow. `marks` are notes of the mapping about it (an address space's
+ * generation when a call began), which belong to the state as its actors do.
+ */
+export interface World {
+  readonly ids: readonly number[];
+  readonly marks: Readonly<Record<string, string>>;
+}
+
+/** A choice that the log does not show: it may be taken at any time. */
+export interface Hidden {
+  /** Hidden choices of one group may come before what a demand of that group asks for. */
+  group: string;
+  actor: Address;
+  event: { type: string };
+  /** Where it may be taken, if not everywhere. */
+  where?: (world: World) => boolean;
+}
+
+export interface Taken {
+  world: World;
+  /** Numbers of the actors that it depended on, and of those that it changed. */
+  reads: readonly number[];
+  writes: readonly number[];
+  /** Messages delivered, in order. */
+  deliveries: () => { to: Address; event: { type: string; from?: string } }[];
+  bugs: readonly BugReport[];
+  /** What decided: for each message the guards that were asked, `!` before those that said no. */
+  decisions: () => string[];
+}
+
+const noFresh: World = { ids: [], marks: {} };
+
+/**
+ * A system that grows: an actor joins when a log first shows what it stands for. Its transitions are XState's own, found
+ * through the explorer's tables.
+ */
+export class Cast {
+  private readonly actors: SystemActor[] = [];
+  private readonly byAddress = new Map<Address, SystemActor>();
+  private readonly coverage: Coverage;
+  private readonly tables: LocalTables;
+  private readonly cascade: Cascade;
+  /** Local states of actors when they joined. */
+  private readonly first: number[] = [];
+
+  constructor() {
+    const empty = defineSystem({ id: 'trace', actors: {} });
+    const system: System = { ...empty, actors: this.actors, limits: { cascade: 1000, localStates: Number.MAX_SAFE_INTEGER } };
+    this.coverage = new Coverage(system);
+    this.tables = new LocalTables(system, this.coverage);
+    this.cascade = new Cascade(system, this.tables);
+  }
+
+  has(address: Address): boolean {
+    return this.byAddress.has(address);
+  }
+
+  /** Lets an actor join; who speaks on starting cannot, since there would be nobody whom the log shows to listen. */
+  join(address: Address, logic: AnyActorLogic, input?: unknown): void {
+    const actor: SystemActor = { index: this.actors.length, address, logic, input, path: false, lane: null };
+    this.actors.push(actor);
+    this.byAddress.set(address, actor);
+    this.tables.admit(actor);
+    this.first.push(this.tables.initial(actor).next);
+  }
+
+  indexOf(address: Address): number {
+    return this.actorOf(address).index;
+  }
+
+  /** Addresses that begin so. */
+  addresses(prefix: string): Address[] {
+    return [...this.byAddress.keys()].filter((address) => address.startsWith(prefix));
+  }
+
+  /** How many actors there are. */
+  get size(): number {
+    return this.actors.length;
+  }
+
+  snapshot(world: World, address: Address): AnySnapshot {
+    const actor = this.actorOf(address);
+    return this.tables.local(actor, this.idIn(world, actor.index)).snapshot;
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: of any machine; the mapping knows which
+  context(world: World, address: Address): any {
+    return this.snapshot(world, address).context;
+  }
+
+  /** The innermost states. */
+  at(world: World, address: Address): string {
+    return placeOf(this.snapshot(world, address));
+  }
+
+  rests(world: World, address: Address): boolean {
+    const actor = this.actorOf(address);
+    return this.tables.local(actor, this.idIn(world, actor.index)).rests;
+  }
+
+  /** The world with some of an actor's context as given: what the log has just shown of something that was unknown. */
+  learn(world: World, address: Address, fields: object): World {
+    const actor = this.actorOf(address);
+    const snapshot = this.snapshot(world, address);
+    const learnt = Object.assign(Object.create(Object.getPrototypeOf(snapshot)), snapshot, { context: { ...(snapshot.context as object), ...fields } });
+    return this.with(world, new Map([[actor.index, this.tables.internSnapshot(actor, learnt)]]));
+  }
+
+  /** What a choice or a message from outside does; null where the actor does not take it. @throws {ModelError} */
+  take(world: World, address: Address, event: { type: string }): Taken | null {
+    const actor = this.actorOf(address);
+    const message = this.tables.message(event);
+    const result = this.cascade.step({ index: -1, actor, event, fair: true, delayed: false }, message, (index) => this.idIn(world, index));
+    if (!result) return null;
+    return {
+      world: this.with(world, result.writes),
+      reads: result.reads.map(({ actor: index }) => index),
+      writes: [...result.writes.keys()],
+      bugs: result.bugs,
+      deliveries: () =>
+        result.deliveries.map(({ to, message: number }) => ({
+          to: (this.actors[to] as SystemActor).address,
+          event: this.tables.messages[number] as { type: string },
+        })),
+      decisions: () => this.decisionsOf(result),
+    };
+  }
+
+  mark(world: World, name: string, value: string | null): World {
+    const { [name]: _, ...others } = world.marks;
+    return { ids: world.ids, marks: value === null ? others : { ...others, [name]: value } };
+  }
+
+  /** Worlds that are equal count once. */
+  distinct(worlds: Iterable<World>): World[] {
+    const found = new Map<string, World>();
+    for (const world of worlds) {
+      const marks = Object.keys(world.marks);
+      const key =
+        marks.length === 0
+          ? this.padded(world).join()
+          : `${this.padded(world).join()}|${JSON.stringify(marks.sort().map((name) => [name, world.marks[name]]))}`;
+      if (!found.has(key)) found.set(key, world);
+    }
+    return [...found.values()];
+  }
+
+  /** States and transitions of the machines that no line has made them take. */
+  unreached(): string[] {
+    return this.coverage.unreached();
+  }
+
+  start(): World {
+    return noFresh;
+  }
+
+  private actorOf(address: Address): SystemActor {
+    const actor = this.byAddress.get(address);
+    if (!actor) throw new Error(`no actor '${address}'`);
+    return actor;
+  }
+
+  /** Actors that have joined since a world was made are in their first state there. */
+  private idIn(world: World, index: number): number {
+    return world.ids[index] ?? (this.first[index] as number);
+  }
+
+  private padded(world: World): readonly number[] {
+    return world.ids.length === this.first.length ? world.ids : this.first.map((first, index) => world.ids[index] ?? first);
+  }
+
+  private with(world: World, writes: ReadonlyMap<number, number>): World {
+    if (writes.size === 0) return world;
+    const ids = [...this.padded(world)];
+    for (const [index, id] of writes) ids[index] = id;
+    return { ids, marks: world.marks };
+  }
+
+  private decisionsOf({ deliveries }: StepResult): string[] {
+    return deliveries.flatMap(({ to, message, before }) => {
+      const actor = this.actors[to] as SystemActor;
+      const { snapshot } = this.tables.local(actor, before);
+      if (!('_nodes' in snapshot)) return [];
+      const event = this.tables.messages[message] as { type: string };
+      return (snapshot as unknown as { _nodes: AnyStateNode[] })._nodes.flatMap((node) => {
+        const candidates = node.transitions.get(event.type) ?? [];
+        const [chosen] = (snapshot as AnyMachineSnapshot).machine.getTransitionData(snapshot as AnyMachineSnapshot, event);
+        const at = candidates.indexOf(chosen as never);
+        return candidates
+          .slice(0, at < 0 ? candidates.length : at + 1)
+          .flatMap(({ guard }, index) =>
+            guard ? [`${actor.address}: ${index === at ? '' : '!'}${typeof guard === 'string' ? guard : (guard as { type: string }).type}`] : [],
+          );
+      });
+    });
+  }
+}

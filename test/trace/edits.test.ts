@@ -1,0 +1,133 @@
+import { linesOf, validate } from './logs.js';
+
+/** Each edit makes the kernel do what it must not; it is rejected where that shows. */
+
+const log = linesOf('01-shootdown.trace.txt.gz');
+const dontneed = linesOf('02-dontneed.trace.txt.gz');
+
+const cpuOf = (line: string): string => /\[(\d+)\]/.exec(line)?.[1] as string;
+/** The first line at or after `from` (counted from 0) that matches, of a CPU if one is given. */
+function find(lines: readonly string[], pattern: RegExp, from = 0, cpu?: string): number {
+  const at = lines.findIndex((line, index) => index >= from && pattern.test(line) && (cpu === undefined || cpuOf(line) === cpu));
+  if (at < 0) throw new Error(`no line matches ${pattern}`);
+  return at;
+}
+const without = (lines: readonly string[], drops: (index: number) => boolean): string[] => lines.filter((_, index) => !drops(index));
+/** The line with the time stamp of another, so that the clock goes on. */
+const at = (line: string, like: string): string => line.replace(/(\s)\d+(: )/, `$1${/\s(\d+): /.exec(like)?.[1]}$2`);
+
+/** A remote flush well into the log: its lines on the target, and where its initiator returns. */
+function remoteFlush(lines: readonly string[], after: number) {
+  const queued = find(lines, /csd_queue_cpu: cpu=\d+ .*func=flush_tlb_func/, after);
+  const target = String(/cpu=(\d+)/.exec(lines[queued] as string)?.[1]).padStart(3, '0');
+  const begin = find(lines, /csd_function_entry: func=flush_tlb_func/, queued, target);
+  const end = find(lines, /csd_function_exit: func=flush_tlb_func/, begin, target);
+  const returned = find(lines, /flush_tlb_mm_range_ret/, queued, cpuOf(lines[queued] as string));
+  return { queued, target, begin, end, returned, isPart: (index: number) => index >= begin && index <= end && cpuOf(lines[index] as string) === target };
+}
+
+test('without an edit it is accepted', () => {
+  expect(validate(log).verdict).toBe('accepted');
+});
+
+test.each([300, 1500, 5000])('P01: a remote flush that never ran is missed when its initiator returns (after line %i)', (after) => {
+  const { isPart, returned } = remoteFlush(log, after);
+  const edited = without(log, isPart);
+  const dropped = log.filter((_, index) => isPart(index) && index < returned).length;
+  const { rejection } = validate(edited);
+  expect(rejection).toMatchObject({ protocol: 'tlb-shootdown', property: 'P01', line: returned + 1 - dropped });
+});
+
+test('P01: a remote flush that ran after its initiator returned', () => {
+  const { isPart, returned } = remoteFlush(log, 300);
+  const moved = log.filter((_, index) => isPart(index));
+  const edited = [
+    ...log.slice(0, returned + 1).filter((_, index) => !isPart(index)),
+    ...moved.map((line) => at(line, log[returned] as string)),
+    ...log.slice(returned + 1).filter((_, index) => !isPart(index + returned + 1)),
+  ];
+  expect(validate(edited).rejection).toMatchObject({ property: 'P01', line: returned + 1 - moved.length });
+});
+
+test('P08: a target that runs the flush and invalidates nothing', () => {
+  const { isPart, begin, target } = remoteFlush(log, 300);
+  const isInvalidation = (index: number): boolean => isPart(index) && /native_flush_tlb/.test(log[index] as string);
+  const edited = without(log, isInvalidation);
+  expect(validate(edited).rejection).toMatchObject({ property: 'P08', line: find(edited, /flush_tlb_func_ret/, begin, target) + 1 });
+});
+
+test('P05: a CPU that has the address space loaded and is not lazy is left out', () => {
+  const queued = find(log, /csd_queue_cpu: cpu=0 .*func=flush_tlb_func/, 300);
+  const end = find(log, /csd_function_exit: func=flush_tlb_func/, queued, '000');
+  const edited = without(
+    log,
+    (index) =>
+      index === queued || (index > queued && index <= end && cpuOf(log[index] as string) === '000' && /csd|flush_tlb|call_function/.test(log[index] as string)),
+  );
+  const { rejection } = validate(edited);
+  expect(['P05', 'P01b']).toContain(rejection?.property);
+  expect(rejection?.line).toBe(find(edited, /csd_queue_cpu: .*func=flush_tlb_func|flush_tlb_func: /, queued, cpuOf(log[queued] as string)) + 1);
+});
+
+test('P09: a CPU that was left out as lazy comes back and flushes nothing', () => {
+  // Most switches find nothing to make up for; one that does is rejected, the others must not be.
+  const flushes = log.flatMap((line, index) =>
+    /reason:flush on task switch/.test(line) && /switch_mm: .*next=0xff/.test(log[index - 1] ?? '') ? [index] : [],
+  );
+  const rejections = flushes.slice(0, 20).map(
+    (index) =>
+      [
+        index,
+        validate(
+          without(log, (other) => other === index),
+          ['tlb-shootdown'],
+        ).rejection,
+      ] as const,
+  );
+  const found = rejections.filter(([, rejection]) => rejection !== null);
+  expect(found.length).toBeGreaterThan(0);
+  for (const [index, rejection] of found) {
+    expect(rejection?.property).toBe('P09');
+    expect(rejection?.line).toBe(find(log, /./, index + 1, cpuOf(log[index] as string)));
+  }
+});
+
+test('P06: two flushes of one generation', () => {
+  const first = find(log, /native_flush_tlb_multi: .*new_tlb_gen=/, 700);
+  const second = find(log, /native_flush_tlb_multi: .*new_tlb_gen=/, first + 1);
+  const gen = /new_tlb_gen=(\d+)/.exec(log[first] as string)?.[0] as string;
+  const edited = log.map((line, index) => (index === second ? line.replace(/new_tlb_gen=\d+/, gen) : line));
+  expect(validate(edited).rejection).toMatchObject({ property: 'P06', line: second + 1 });
+});
+
+test('P07: a flush that reads a generation which is not the latest', () => {
+  const call = find(log, /flush_tlb_mm_range: .*gen_before=/, 1200);
+  const edited = log.map((line, index) => (index === call ? line.replace(/gen_before=(\d+)/, (_, gen) => `gen_before=${Number(gen) - 1}`) : line));
+  expect(validate(edited).rejection).toMatchObject({ property: 'P07', line: call + 1 });
+});
+
+test('P02: a mask that leaves out a CPU which runs the address space', () => {
+  const multi = find(log, /native_flush_tlb_multi: .*cpumask=0xf/, 1200);
+  const edited = log.map((line, index) => (index === multi ? line.replace('cpumask=0xf', 'cpumask=0x7') : line));
+  expect(validate(edited).rejection).toMatchObject({ property: 'P02', line: multi + 1 });
+});
+
+test('P13: a second writer of mmap_lock', () => {
+  const taken = find(dontneed, /mmap_lock_acquire_returned: .*write=(true|false) success=true/, 100);
+  const line = dontneed[taken] as string;
+  const other = line.replace(/-\d+(\s)/, '-9999$1').replace('write=false', 'write=true');
+  const edited = [...dontneed.slice(0, taken + 1), other, ...dontneed.slice(taken + 1)];
+  expect(validate(edited).rejection).toMatchObject({ protocol: 'mmap-lock', property: 'P13', line: taken + 2 });
+});
+
+test('P13: who releases mmap_lock does not hold it', () => {
+  const released = find(dontneed, /mmap_lock_released: .*write=false/, 500);
+  const line = dontneed[released] as string;
+  const edited = [...dontneed.slice(0, released + 1), line.replace('write=false', 'write=true'), ...dontneed.slice(released + 1)];
+  expect(validate(edited).rejection).toMatchObject({ property: 'P13', line: released + 2 });
+});
+
+test('P00: time that goes back', () => {
+  const edited = [...log.slice(0, 200), at(log[200] as string, log[100] as string), ...log.slice(201)];
+  expect(validate(edited).rejection).toMatchObject({ protocol: 'log', property: 'P00', line: 201 });
+});

@@ -1,0 +1,20 @@
+import { linesOf, logs, validate } from './logs.js';
+
+test.each(logs)('%s: the model allows all that the kernel did', (log) => {
+  const { verdict, broken, lost, cpus, properties, rejection } = validate(linesOf(log));
+  expect({ verdict, rejection, broken: broken.count, lost, cpus }).toEqual({ verdict: 'accepted', rejection: null, broken: 0, lost: 0, cpus: [0, 1, 2, 3] });
+  expect(properties.filter((property) => property.verdict === 'violated')).toEqual([]);
+});
+
+test('each property was put to the test by some log', () => {
+  const asked = new Map<string, number>();
+  for (const log of logs)
+    for (const { protocol, name, asked: times } of validate(linesOf(log)).properties)
+      asked.set(`${protocol}/${name}`, (asked.get(`${protocol}/${name}`) ?? 0) + times);
+  expect([...asked].filter(([, times]) => times < 100)).toEqual([]);
+});
+
+test('both layouts of a run have the same kinds of events checked', () => {
+  const [report, trace] = ['01-shootdown.trace-cmd.report.txt.gz', '01-shootdown.trace.txt.gz'].map((log) => validate(linesOf(log)).properties);
+  expect(report?.map(({ name, verdict }) => [name, verdict])).toEqual(trace?.map(({ name, verdict }) => [name, verdict]));
+});
