@@ -1,6 +1,8 @@
 import type { Protocol } from '../trace/protocol.js';
+import { gupFast } from './gup-fast.js';
 import { mmapLock } from './mmap-lock.js';
+import { percpuRefs } from './percpu-ref.js';
 import { shootdown } from './shootdown.js';
 
 /** Every protocol that a log can be read against. */
-export const protocols: readonly Protocol[] = [mmapLock, shootdown];
+export const protocols: readonly Protocol[] = [shootdown, gupFast, mmapLock, percpuRefs];

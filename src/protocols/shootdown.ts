@@ -1,6 +1,6 @@
 import { fromTransition, type SnapshotFrom } from 'xstate';
 import { interconnect } from '../../actors/interconnect.js';
-import { type cpu as Cpu, cpu } from '../../machines/hardware/cpu.js';
+import { asidKey, type cpu as Cpu, cpu } from '../../machines/hardware/cpu.js';
 import { type addressSpace as AddressSpace, addressSpace } from '../../machines/memory/address-space.js';
 import { contextSwitch } from '../../machines/paths/context-switch.js';
 import { flushTlb } from '../../machines/paths/flush-tlb.js';
@@ -48,7 +48,7 @@ const flushIn = (scene: Scene, world: World, address: string): FlushContext => s
 /** A log's generations are the model's plus a constant that its first flush of the address space shows. */
 const generation = (scene: Scene, mm: string, logged: string | undefined): number => Number(logged) - Number(scene.notes.get(`${mm} offset`) ?? 0);
 
-function joinCpu(scene: Scene, number: number): string {
+export function joinCpu(scene: Scene, number: number): string {
   const address = cpuAt(number);
   scene.join(net, interconnect, { cpus: [] });
   scene.join(address, cpu612, { mm: UNKNOWN, interconnect: net });
@@ -86,6 +86,10 @@ const guessGen = (scene: Scene, on: string, mm: string): Demand => ({
     return [gen, gen - 1].map((known) => scene.cast.learn(world, on, { ctxs: { ...ctxs, [mm]: known } }));
   },
 });
+
+/** Virtual pages that stand for all in a task's gather, which its next flush is taken to cover, and for all whose flush it owes. */
+const gatheredBy = (pid: number): number => 2 * pid;
+const owedBy = (pid: number): number => 2 * pid + 1;
 
 /**
  * Generations counted anew while nobody flushes the address space: two flushes behind is as far behind as any. So the
@@ -142,7 +146,7 @@ const flushCalled: Rule = (event, fields, scene) => {
     {
       kind: 'take',
       actor: flush,
-      event: { type: 'call', from: task, vpns: all ? 'all' : [0], freedTables: fields.freed_tables === '1' } as { type: string },
+      event: { type: 'call', from: task, vpns: all ? 'all' : [gatheredBy(event.pid)], freedTables: fields.freed_tables === '1' } as { type: string },
       where: (world) => scene.cast.rests(world, flush),
       says: `${event.task}-${event.pid} flushes while a flush of its own is under way`,
       property: 'P01',
@@ -157,6 +161,17 @@ const addPending = fromTransition((mm: string | null, event: { type: 'call'; mm:
   if (mm !== null) post(scope, mm, { type: 'tlb_gen.inc' });
   return null;
 }, null);
+/** TLB fills have no events: whoever has the address space loaded may have the page cached. */
+const mayCache = (scene: Scene, mm: string, vpn: number): Demand => ({
+  kind: 'learn',
+  worlds: (world) => [
+    scene.cast.addresses('cpu').reduce((next, on) => {
+      const { loadedMm, tlb } = cpuIn(scene, next, on);
+      return loadedMm === mm ? scene.cast.learn(next, on, { tlb: { ...tlb, [asidKey(mm, vpn)]: { pfn: vpn, write: true, dirty: true } } }) : next;
+    }, world),
+  ],
+});
+
 const owingOf = (pid: number): string => `arch_tlbbatch_add_pending:${pid}`;
 
 const flushOwed: Rule = (event, fields, scene) => {
@@ -165,7 +180,10 @@ const flushOwed: Rule = (event, fields, scene) => {
   scene.join(owing, addPending);
   scene.note(`${owing} called`, 'yes');
   const says = `${event.task}-${event.pid} owes a flush of ${mm}`;
+  const page = scene.notes.get(`task:${event.pid} unmaps`);
+  if (page !== undefined) scene.note(`page:${page}`, `batch ${mm} ${owedBy(event.pid)}`);
   return [
+    ...(page === undefined ? [] : [mayCache(scene, mm, owedBy(event.pid))]),
     { kind: 'take', actor: owing, event: { type: 'call', mm, from: owing } as { type: string }, says, property: 'P06' },
     { kind: 'hide', hidden: stepOf(owing) },
   ];
@@ -234,9 +252,10 @@ const isLocal = (event: TraceEvent, fields: Record<string, string>): boolean => 
 const batchFlush = (scene: Scene, on: string): Demand => ({
   kind: 'learn',
   worlds: (world) => {
-    const { ctxs, loadedMm } = cpuIn(scene, world, on);
+    const { ctxs, loadedMm, tlb } = cpuIn(scene, world, on);
     const { [loadedMm ?? '']: _, ...others } = ctxs;
-    return [scene.cast.learn(world, on, { ctxs: others })];
+    const kept = Object.fromEntries(Object.entries(tlb).filter(([key]) => !key.startsWith(`${loadedMm}/`)));
+    return [scene.cast.learn(world, on, { ctxs: others, tlb: kept })];
   },
 });
 
@@ -481,11 +500,105 @@ const switchFlushed: Rule = (event, _, scene) => {
   return [];
 };
 
+const gatherOf = (fields: Record<string, string>): string => `gather:${pointer(fields.tlb)}`;
+
+const gathers: Rule = (_event, fields, scene) => {
+  scene.note(gatherOf(fields), mmAt(fields.mm));
+  return [];
+};
+
+const structPage = 64n;
+
+/** A page goes into a gather. */
+const removed: Rule = (event, fields, scene) => {
+  const gather = gatherOf(fields);
+  const mm = scene.notes.get(gather);
+  if (mm === undefined || !scene.cast.has(mm)) return [];
+  const first = BigInt(`0x${pointer(fields.page)}`);
+  for (let n = 0; n < Number(fields.nr ?? 1); n++)
+    scene.note(`page:${(first + BigInt(n) * structPage).toString(16)}`, `${gather} ${mm} ${gatheredBy(event.pid)}`);
+  return [mayCache(scene, mm, gatheredBy(event.pid))];
+};
+
+/** The page gets another use: no TLB may lead to it any more. */
+const leaves =
+  (what: string, pageField: string): Rule =>
+  (event, fields, scene) => {
+    const page = `page:${pointer(fields[pageField])}`;
+    const [how, mm, vpn] = scene.notes.get(page)?.split(' ') ?? [];
+    if (mm === undefined) return [];
+    const key = asidKey(mm, Number(vpn));
+    const cpus = scene.cast.addresses('cpu');
+    return [
+      {
+        kind: 'is',
+        actor: mm,
+        group,
+        reads: [mm, ...cpus],
+        where: (world) =>
+          cpus.every((on) => {
+            const { loadedMm, lazy, tlb } = cpuIn(scene, world, on);
+            return loadedMm !== mm || lazy || tlb[key] === undefined;
+          }),
+        says: `${event.task}-${event.pid} ${what} a page of ${mm} that a TLB may still lead to`,
+        property: how === 'batch' ? 'P17' : 'P10',
+      },
+      ...(what === 'frees' ? [{ kind: 'note' as const, name: page, value: null }] : []),
+    ];
+  };
+const freed = leaves('frees', 'page');
+
+/** The gather is over: what is freed from here on was flushed. */
+const gathered: Rule = (_event, fields, scene) => {
+  const gather = gatherOf(fields);
+  for (const [name, value] of scene.notes) if (name.startsWith('page:') && value.startsWith(`${gather} `)) scene.note(name, null);
+  scene.note(gather, null);
+  return [];
+};
+
+const clears: Rule = (event, fields, scene) => {
+  const mm = joinMm(scene, mmAt(fields.mm));
+  const mark = `task:${event.pid} ptep_clear_flush`;
+  return [
+    { kind: 'note', name: mark, value: mm },
+    { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, String(mmIn(scene, world, mm).tlbGen))] },
+  ];
+};
+
+const cleared: Rule = (event, fields, scene) => {
+  const mark = `task:${event.pid} ptep_clear_flush`;
+  const mm = scene.notes.get(mark);
+  if (mm === undefined) return [];
+  const present = (BigInt(fields.oldpte ?? 0) & 1n) === 1n;
+  return [
+    ...(present
+      ? [
+          {
+            kind: 'is' as const,
+            actor: mm,
+            group,
+            where: (world: World) => mmIn(scene, world, mm).tlbGen > Number(world.marks[mark]),
+            says: `${event.task}-${event.pid} has cleared a pte of ${mm} that was present, and flushed nothing`,
+            property: 'P14',
+          },
+        ]
+      : []),
+    { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, null)] },
+    { kind: 'note', name: mark, value: null },
+  ];
+};
+
+/** Which page a task unmaps; the flush for it may be put off. */
+const unmaps: Rule = (event, fields, scene) => {
+  scene.note(`task:${event.pid} unmaps`, pointer(fields.folio));
+  return [];
+};
+
 /** flush_tlb_mm_range, its IPIs, lazy mode and context switches, as the machines of x86's TLB code have them. */
 export const shootdown: Protocol = {
   id: 'tlb-shootdown',
   title: 'TLB shootdown',
-  events: ['csd', 'tlb', 'ipi'],
+  events: ['csd', 'tlb', 'ipi', 'kmem:mm_page_free', 'kmem:mm_page_free_batched'],
   properties: {
     P01: 'a queued flush runs on its CPU after the queueing, and before its initiator goes on',
     P01b: 'that run is one call with the same generation',
@@ -494,6 +607,9 @@ export const shootdown: Protocol = {
     P06: 'each flush of an address space has its own generation',
     P07: 'the generation given out is above the one read before',
     P08: 'a CPU invalidates nothing only where it can be up to date',
+    P10: 'a page in a gather is freed only when no TLB leads to it any more',
+    P14: 'ptep_clear_flush of a pte that was present has its flush inside',
+    P17: 'a page whose flush was put off is freed or written out only when no TLB leads to it any more',
     P09: 'a CPU that was left out as lazy flushes when it comes back',
   },
   always: settle,
@@ -509,6 +625,18 @@ export const shootdown: Protocol = {
     native_flush_tlb_global: did('all'),
     flush_tlb_func_ret: funcReturned,
     flush_tlb_mm_range_ret: flushReturned,
+    tlb_gather_mmu: gathers,
+    tlb_gather_mmu_vma: gathers,
+    tlb_gather_mmu_fullmm: gathers,
+    tlb_remove_folio_pages: removed,
+    tlb_remove_page: removed,
+    mm_page_free: freed,
+    mm_page_free_batched: freed,
+    tlb_finish_mmu_ret: gathered,
+    try_to_unmap_one: unmaps,
+    mm_vmscan_write_folio: leaves('writes out', 'page'),
+    ptep_clear_flush: clears,
+    ptep_clear_flush_ret: cleared,
     enter_lazy_tlb: lazyEntered,
     switch_mm: switched,
     tlb_flush: switchFlushed,

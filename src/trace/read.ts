@@ -28,22 +28,29 @@ function refuseBinary(head: Buffer, where: string): void {
   if (head.includes(0)) throw new UsageError(`'${where}' is binary, not the text of an ftrace log`);
 }
 
+/** Enough to see what it is, and all of it from there on. */
+async function beginning(chunks: AsyncGenerator<Buffer>): Promise<{ head: Buffer; all: AsyncGenerator<Buffer> }> {
+  let head = Buffer.alloc(0);
+  while (head.length < 16) {
+    const next = await chunks.next();
+    if (next.done) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  async function* all(): AsyncGenerator<Buffer> {
+    if (head.length > 0) yield head;
+    yield* chunks;
+  }
+  return { head, all: all() };
+}
+
 /** Batches of whole lines, gzip undone. */
 async function* linesOf(source: Readable, where: string): AsyncGenerator<string[]> {
-  const raw = chunksOf(source, where);
-  const first = await raw.next();
-  if (first.done) return;
-  const zipped = first.value[0] === 0x1f && first.value[1] === 0x8b;
-  async function* all(): AsyncGenerator<Buffer> {
-    yield first.value as Buffer;
-    yield* raw;
-  }
-  const plain = zipped ? chunksOf(gunzipped(all()), where) : all();
+  const { head, all } = await beginning(chunksOf(source, where));
+  const zipped = head[0] === 0x1f && head[1] === 0x8b;
+  const { head: text, all: plain } = zipped ? await beginning(chunksOf(gunzipped(all), where)) : { head, all };
+  refuseBinary(text, where);
   let rest = '';
-  let checked = false;
   for await (const chunk of plain) {
-    if (!checked) refuseBinary(chunk, where);
-    checked = true;
     const lines = (rest + chunk.toString('latin1')).split('\n');
     rest = lines.pop() as string;
     if (rest.length > longest) {

@@ -58,7 +58,10 @@ test('a list of CPUs', () => {
 
 test.each([
   [['trace', 'none'], "there is no file 'none'"],
-  [['trace', path, '--as', 'tlb-shotdown'], "there is no protocol 'tlb-shotdown'; did you mean 'tlb-shootdown'? (there are mmap-lock, tlb-shootdown)"],
+  [
+    ['trace', path, '--as', 'tlb-shotdown'],
+    "there is no protocol 'tlb-shotdown'; did you mean 'tlb-shootdown'? (there are tlb-shootdown, gup-fast, mmap-lock, percpu-ref)",
+  ],
   [['trace', path, '--cpus', '3-1'], "option '--cpus' takes numbers and ranges, such as 0,2-3, not '3-1'"],
   [['trace', path, '--from', '9', '--to', '3'], "option '--to' is before '--from'"],
   [['trace', path, '--from', 'x'], "option '--from' takes a whole number from 1, not 'x'"],
@@ -71,7 +74,7 @@ test.each([
 test('what is no log is told how to record one', async () => {
   const { code, err } = await call(['trace', '-'], piped('hello\nworld\n'));
   expect(code).toBe(2);
-  expect(err).toMatch(/^shootdown: '-' has no line of an ftrace log; record one with: trace-cmd record -e mmap_lock -e csd /);
+  expect(err).toMatch(/^shootdown: '-' has no line of an ftrace log; record one with: trace-cmd record -e csd -e tlb -e ipi .*; trace-cmd report$/m);
 });
 
 test('so is a log without an event that is looked at: it decides nothing', async () => {

@@ -131,3 +131,95 @@ test('P00: time that goes back', () => {
   const edited = [...log.slice(0, 200), at(log[200] as string, log[100] as string), ...log.slice(201)];
   expect(validate(edited).rejection).toMatchObject({ protocol: 'log', property: 'P00', line: 201 });
 });
+
+describe('pages', () => {
+  test('P10: a page in a gather is freed before the flush', () => {
+    const put = find(dontneed, /tlb_remove_folio_pages: .*nr=1/, 2000);
+    const page = /page=0x(\w+)/.exec(dontneed[put] as string)?.[1] as string;
+    const freed = find(dontneed, new RegExp(`mm_page_free.*page=${page}`), put);
+    const flush = find(dontneed, /flush_tlb_mm_range: /, put, cpuOf(dontneed[put] as string));
+    expect(freed).toBeGreaterThan(flush);
+    const edited = without(
+      [...dontneed.slice(0, flush), at(dontneed[freed] as string, dontneed[flush] as string), ...dontneed.slice(flush)],
+      (index) => index === freed + 1,
+    );
+    expect(validate(edited).rejection).toMatchObject({ property: 'P10', line: flush + 1 });
+  });
+
+  test('P17: a page whose flush was put off is freed before the batch is flushed', () => {
+    const reclaim = linesOf('04a-reclaim-file.trace.txt.gz');
+    const owed = find(reclaim, /set_tlb_ubc_flush_pending: /, 8000);
+    const unmapped = reclaim.slice(0, owed).findLastIndex((line) => /try_to_unmap_one: /.test(line) && cpuOf(line) === cpuOf(reclaim[owed] as string));
+    const page = /folio=0x(\w+)/.exec(reclaim[unmapped] as string)?.[1] as string;
+    const early = `${(reclaim[owed + 1] as string).replace(/: [\w:]+: .*/, (text) => text)}`;
+    const line = early.replace(/(\d+): \w+: .*/, `$1: mm_page_free: page=${page} pfn=0x1 order=0`);
+    const edited = [...reclaim.slice(0, owed + 1), line, ...reclaim.slice(owed + 1)];
+    expect(validate(edited).rejection).toMatchObject({ property: 'P17', line: owed + 2 });
+  });
+
+  test('P14: a pte that was present is cleared without a flush', () => {
+    const ksm = linesOf('05-ksm.trace.txt.gz');
+    const begin = find(ksm, /ptep_clear_flush: /, 500);
+    const cpu = cpuOf(ksm[begin] as string);
+    const end = find(ksm, /ptep_clear_flush_ret: .*oldpte=0x\w*[13579bdf]$/, begin, cpu);
+    const dropped = (index: number): boolean => index > begin && index < end && /flush|csd|ipi_send|call_function/.test(ksm[index] as string);
+    const edited = without(ksm, dropped);
+    expect(validate(edited).rejection).toMatchObject({ property: 'P14', line: end + 1 - ksm.filter((_, index) => dropped(index)).length });
+  });
+});
+
+describe('gup-fast', () => {
+  const gup = linesOf('03-gup-fast.trace.txt.gz');
+  const begin = find(gup, /gup_fast_pte_range: /, 3000);
+  const cpu = cpuOf(gup[begin] as string);
+
+  test('P11: with interrupts on', () => {
+    const edited = gup.map((line, index) => (index === begin ? line.replace(/\] d/, '] .') : line));
+    expect(validate(edited).rejection).toMatchObject({ protocol: 'gup-fast', property: 'P11', line: begin + 1 });
+  });
+
+  test('P11b: an interrupt in between', () => {
+    const entry = find(gup, /call_function_single_entry/, 0);
+    const line = at((gup[entry] as string).replace(/\[\d+\]/, `[${cpu}]`), gup[begin] as string);
+    expect(validate([...gup.slice(0, begin + 1), line, ...gup.slice(begin + 1)]).rejection).toMatchObject({ property: 'P11b', line: begin + 2 });
+  });
+
+  test('P12: a flush that runs in between', () => {
+    const { isPart, target, begin: flush } = remoteFlush(gup, 3000);
+    const walk = gup.slice(0, flush).findLastIndex((line) => /gup_fast_pte_range_ret/.test(line) && cpuOf(line) === target);
+    const edited = without(gup, (index) => index === walk);
+    const { rejection } = validate(edited, ['tlb-shootdown', 'gup-fast']);
+    expect(rejection?.property).toBe('P11b');
+    expect(isPart(flush)).toBe(true);
+  });
+});
+
+describe('percpu_ref and its page map', () => {
+  const unbind = linesOf('07a-dax-unbind-xfs.trace.txt.gz');
+  const move = (from: number, to: number): string[] => {
+    const rest = without(unbind, (index) => index === from);
+    return [...rest.slice(0, to), at(unbind[from] as string, unbind[to] as string), ...rest.slice(to)];
+  };
+  const called = find(unbind, /percpu_ref_switch_to_atomic_rcu: /, 2600);
+  const confirmed = find(unbind, /percpu_ref_confirmed: /, called);
+  const released = find(unbind, /dev_pagemap_percpu_release: /, confirmed);
+
+  test('P22: the callback comes without a grace period since the kill', () => {
+    const ended = unbind.slice(0, called).findLastIndex((line) => /rcu_gp_cleanup: /.test(line));
+    expect(validate(without(unbind, (index) => index === ended)).rejection).toMatchObject({ protocol: 'percpu-ref', property: 'P22', line: called });
+  });
+
+  test('P22: it comes before the grace period is over', () => {
+    const ended = unbind.slice(0, called).findLastIndex((line) => /rcu_gp_cleanup: /.test(line));
+    expect(validate(move(called, ended)).rejection).toMatchObject({ property: 'P22', line: ended + 1 });
+  });
+
+  test('P23: release runs before the switch is over', () => {
+    expect(validate(move(released, called)).rejection).toMatchObject({ property: 'P23', line: called + 1 });
+  });
+
+  test('P24: memory is removed before the last reference is gone', () => {
+    const removed = find(unbind, /arch_remove_memory: /);
+    expect(validate(move(removed, released)).rejection).toMatchObject({ property: 'P24', line: released + 1 });
+  });
+});

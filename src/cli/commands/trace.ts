@@ -20,7 +20,7 @@ export interface TraceFlags {
 
 /** How to get a log in which there is something to check. */
 export const recordLine = (): string =>
-  `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')} -e sched:sched_switch; trace-cmd report`;
+  `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')}; trace-cmd report`;
 
 /** `0,2-3`. @throws {UsageError} */
 export function cpuList(text: string): number[] {

@@ -1,0 +1,67 @@
+import type { SnapshotFrom } from 'xstate';
+import type { cpu } from '../../machines/hardware/cpu.js';
+import type { Protocol, Rule } from '../trace/protocol.js';
+import { listener } from './mmap-lock.js';
+import { joinCpu } from './shootdown.js';
+
+type CpuContext = SnapshotFrom<typeof cpu>['context'];
+
+const begins: Rule = (event, _fields, scene) => {
+  const on = joinCpu(scene, event.cpu);
+  const task = `task:${event.pid}`;
+  scene.join(task, listener);
+  const says = `${event.task}-${event.pid} walks page tables with interrupts ${event.irqsOff ? 'off' : 'on'}`;
+  return [
+    { kind: 'take', actor: on, event: { type: 'irq.save', from: task } as { type: string }, where: () => event.irqsOff, says, property: 'P11' },
+    { kind: 'note', name: `${on} walking`, value: task },
+  ];
+};
+
+const ends: Rule = (event, _fields, scene) => {
+  const on = joinCpu(scene, event.cpu);
+  const task = scene.notes.get(`${on} walking`);
+  // It began before the log.
+  if (task === undefined) return [];
+  const says = `${event.task}-${event.pid} ends its walk on CPU ${event.cpu}`;
+  return [
+    { kind: 'is', actor: on, where: () => task === `task:${event.pid}`, says, property: 'P11b' },
+    { kind: 'take', actor: on, event: { type: 'irq.restore', from: task } as { type: string }, says, property: 'P11' },
+    { kind: 'note', name: `${on} walking`, value: null },
+  ];
+};
+
+const interrupted =
+  (what: string): Rule =>
+  (event, _fields, scene) => {
+    const on = joinCpu(scene, event.cpu);
+    return [
+      {
+        kind: 'is',
+        actor: on,
+        where: (world) => (scene.cast.context(world, on) as CpuContext).irqDepth === 0,
+        says: `CPU ${event.cpu} ${what}`,
+        property: 'P11b',
+      },
+    ];
+  };
+
+const interrupt = interrupted('takes an interrupt');
+
+/** The section of gup-fast in which interrupts are off, so that flush IPIs wait. */
+export const gupFast: Protocol = {
+  id: 'gup-fast',
+  title: 'gup-fast against IPIs',
+  events: ['irq_vectors', 'sched:sched_switch'],
+  properties: {
+    P11: 'gup-fast walks page tables with interrupts off',
+    P11b: 'no interrupt and no context switch comes in between',
+  },
+  rules: {
+    gup_fast_pte_range: begins,
+    gup_fast_pte_range_ret: ends,
+    call_function_entry: interrupt,
+    call_function_single_entry: interrupt,
+    reschedule_entry: interrupt,
+    sched_switch: interrupted('switches to another task'),
+  },
+};
