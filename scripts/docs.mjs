@@ -1,11 +1,14 @@
 // Runs every example of the docs and writes down what it printed; with --check it only compares. Needs a build.
-//   ```js NAME     a file of the example       ```console     commands ($ npx shootdown ...) and what they print
+//   ```js NAME     a file of the example       ```console     commands ($ npx shootdown ..., $ node NAME) and what they print
 //   ```js          (in src/index.ts) a program, whose output stands in the next ``` fence
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { lastValueFrom, tap } from 'rxjs';
 import { check } from '../dist/esm/src/check/check.js';
+import { traceLines, Validator } from '../dist/esm/src/index.js';
+import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -28,6 +31,7 @@ const timeless = (text) => text.replace(/ +\d+\.\d\d s\b/g, '   0.00 s');
 
 function shell(line) {
   const words = line.match(/'[^']*'|\S+/g).map((word) => word.replace(/^'|'$/g, ''));
+  if (words[0] === 'node') return run(words.slice(1));
   if (words[0] !== 'npx' || words[1] !== 'shootdown') throw new Error(`an example runs '${line}', which is not 'npx shootdown ...'`);
   return timeless(run([join(root, 'bin', 'shootdown.js'), ...words.slice(2)]));
 }
@@ -86,6 +90,39 @@ async function scenarioPage() {
   return `${page.join('\n')}\n`;
 }
 
+/** What came out for each log. */
+async function findingsPage(text) {
+  const folder = join(root, 'test', 'logs');
+  const logs = readdirSync(folder).sort();
+  const rows = [];
+  const asked = new Map();
+  for (const log of logs) {
+    const validator = new Validator(protocols);
+    await lastValueFrom(
+      traceLines(join(folder, log)).pipe(
+        tap((lines) => {
+          for (const line of lines) validator.line(line);
+        }),
+      ),
+    );
+    const { verdict, lines, events, possible, properties } = validator.result();
+    for (const { name, description, asked: times } of properties) asked.set(name, [description, (asked.get(name)?.[1] ?? 0) + times]);
+    const tested = properties.filter(({ asked: times }) => times > 0).map(({ name }) => name);
+    rows.push(
+      `| ${log.replace('.txt.gz', '')} | ${verdict} | ${lines.toLocaleString('en')} | ${events.toLocaleString('en')} | ${possible} | ${tested.join(' ')} |`,
+    );
+  }
+  const table = ['| log | verdict | lines | events checked | possible states at most | put to the test |', '|---|---|---:|---:|---:|---|', ...rows].join('\n');
+  const list = [
+    '| property | says | lines that asked |',
+    '|---|---|---:|',
+    ...[...asked].map(([name, [says, times]]) => `| ${name} | ${says} | ${times.toLocaleString('en')} |`),
+  ].join('\n');
+  const filled = (whole, name, body) =>
+    whole.replace(new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`), (_, open, close) => open + body + close);
+  return filled(filled(text, 'logs', table), 'properties', list);
+}
+
 rmSync(place, { recursive: true, force: true });
 mkdirSync(place, { recursive: true });
 const pages = [
@@ -97,6 +134,7 @@ const pages = [
 ];
 const wanted = new Map(pages.map((page) => [page, (page.endsWith('.ts') ? comment : markdown)(readFileSync(join(root, page), 'utf8'))]));
 wanted.set('docs/scenarios.md', await scenarioPage());
+wanted.set('docs/findings.md', await findingsPage(wanted.get('docs/findings.md')));
 const stale = [];
 for (const [page, text] of wanted) {
   let now = '';

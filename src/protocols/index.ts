@@ -6,3 +6,5 @@ import { shootdown } from './shootdown.js';
 
 /** Every protocol that a log can be read against. */
 export const protocols: readonly Protocol[] = [shootdown, gupFast, mmapLock, percpuRefs];
+
+export { gupFast, mmapLock, percpuRefs, shootdown };

@@ -31,7 +31,8 @@ const isKernel = (text: string | undefined): boolean => pointer(text).startsWith
 
 const step = { type: 'step' };
 const stepOf = (actor: string): Hidden => ({ group, actor, event: step });
-const interruptOf = (on: string): Hidden => ({ group, actor: on, event: { type: 'interrupt' } });
+const interrupt = { type: 'interrupt' };
+const interruptOf = (on: string): Hidden => ({ group, actor: on, event: interrupt });
 /** The steps of a flush; the log shows who is queued, and from when to when the local flush runs. */
 const flushSteps = (scene: Scene, flush: string, on: string): Hidden => ({
   ...stepOf(flush),

@@ -3,8 +3,7 @@ import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { from, map, mergeMap, type Observable } from 'rxjs';
 import { messageOf, UsageError } from '../system/errors.js';
-import type { TraceEvent } from './event.js';
-import { type NoEvent, parseLine } from './parse.js';
+import { parseLine, type TraceLine } from './parse.js';
 
 /** Longer lines are no lines of a log. */
 const longest = 64 * 1024;
@@ -76,9 +75,6 @@ function gunzipped(chunks: AsyncGenerator<Buffer>): Readable {
   return gunzip;
 }
 
-/** A line of a log: an event, or why it is none. */
-export type TraceLine = TraceEvent | (NoEvent & { line: number; text: string });
-
 /**
  * The lines of a log in batches, one after the other and in constant memory: a file or a stream, plain or gzip.
  * @throws {UsageError} (as the stream's error) for what cannot be read, is binary, or is gzip that was cut off.
@@ -88,8 +84,7 @@ export function traceLines(source: string | Readable, where = typeof source === 
   let number = 0;
   const read = (text: string): TraceLine => {
     number++;
-    const line = parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, number);
-    return 'kind' in line ? { ...line, line: number, text } : line;
+    return parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, number);
   };
   return from(linesOf(readable, where)).pipe(map((lines) => lines.map(read)));
 }

@@ -1,7 +1,7 @@
 import { ModelError, messageOf } from '../system/errors.js';
 import { fieldsOf, type TraceEvent } from './event.js';
+import type { TraceLine } from './parse.js';
 import type { Demand, Protocol, Scene } from './protocol.js';
-import type { TraceLine } from './read.js';
 import { Cast, type Hidden, type World } from './worlds.js';
 
 /** What a line says that the model does not allow. */
@@ -102,6 +102,7 @@ export class Validator {
   private last: number | null = null;
   private possible = 1;
   private overflow = false;
+  private readonly scene: Scene = this.makeScene();
   /** Set when a line is rejected; further lines are not looked at. */
   rejection: Rejection | null = null;
 
@@ -149,8 +150,8 @@ export class Validator {
         return;
       }
       const fields = rules ? fieldsOf(event) : {};
-      for (const protocol of this.protocols) if (protocol.always) this.demand(protocol, event, protocol.always(event, fields, this.scene()));
-      for (const { protocol, rule } of rules ?? []) if (!this.done) this.demand(protocol, event, rule(event, fields, this.scene()));
+      for (const protocol of this.protocols) if (protocol.always) this.demand(protocol, event, protocol.always(event, fields, this.scene));
+      for (const { protocol, rule } of rules ?? []) if (!this.done) this.demand(protocol, event, rule(event, fields, this.scene));
     } catch (error) {
       if (error instanceof ModelError) throw error;
       throw new ModelError(`line ${event.line} (${event.name}): ${messageOf(error)}`);
@@ -317,14 +318,17 @@ export class Validator {
     else this.notes.set(name, value);
   }
 
-  private scene(): Scene {
+  private makeScene(): Scene {
+    const validator = this;
     return {
       cast: this.cast,
-      worlds: this.worlds,
+      notes: this.notes,
+      get worlds() {
+        return validator.worlds;
+      },
       join: (address, logic, input) => {
         if (!this.cast.has(address)) this.cast.join(address, logic, input);
       },
-      notes: this.notes,
       note: (name, value) => this.note(name, value),
       imprecise: (why) => this.imprecise.add(why),
     };

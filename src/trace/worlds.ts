@@ -49,6 +49,9 @@ export class Cast {
   private readonly coverage: Coverage;
   private readonly tables: LocalTables;
   private readonly cascade: Cascade;
+  private readonly steps = new Map<string, (StepResult | null)[]>();
+  /** Numbers of messages by the object: the same one is taken again and again. */
+  private readonly numbers = new WeakMap<object, number>();
   /** Local states of actors when they joined. */
   private readonly first: number[] = [];
 
@@ -118,8 +121,8 @@ export class Cast {
   /** What a choice or a message from outside does; null where the actor does not take it. @throws {ModelError} */
   take(world: World, address: Address, event: { type: string }): Taken | null {
     const actor = this.actorOf(address);
-    const message = this.tables.message(event);
-    const result = this.cascade.step({ index: -1, actor, event, fair: true, delayed: false }, message, (index) => this.idIn(world, index));
+    const message = this.numberOf(event);
+    const result = this.step(world, actor, event, message);
     if (!result) return null;
     return {
       world: this.with(world, result.writes),
@@ -135,13 +138,24 @@ export class Cast {
     };
   }
 
+  /** What the step does, looked up by the states that it read when it was computed. */
+  private step(world: World, actor: SystemActor, event: { type: string }, message: number): StepResult | null {
+    const key = `${actor.index} ${this.idIn(world, actor.index)} ${message}`;
+    const known = this.steps.get(key) ?? [];
+    for (const step of known) if (step === null || step.reads.every(({ actor: index, id }) => this.idIn(world, index) === id)) return step;
+    const result = this.cascade.step({ index: -1, actor, event, fair: true, delayed: false }, message, (index) => this.idIn(world, index));
+    this.steps.set(key, [...known, result]);
+    return result;
+  }
+
   mark(world: World, name: string, value: string | null): World {
     const { [name]: _, ...others } = world.marks;
     return { ids: world.ids, marks: value === null ? others : { ...others, [name]: value } };
   }
 
   /** Worlds that are equal count once. */
-  distinct(worlds: Iterable<World>): World[] {
+  distinct(worlds: World[]): World[] {
+    if (worlds.length <= 1) return worlds;
     const found = new Map<string, World>();
     for (const world of worlds) {
       const marks = Object.keys(world.marks);
@@ -161,6 +175,14 @@ export class Cast {
 
   start(): World {
     return noFresh;
+  }
+
+  private numberOf(event: { type: string }): number {
+    const known = this.numbers.get(event);
+    if (known !== undefined) return known;
+    const number = this.tables.message(event);
+    this.numbers.set(event, number);
+    return number;
   }
 
   private actorOf(address: Address): SystemActor {

@@ -21,8 +21,7 @@ export function validate(lines: readonly string[], as: readonly string[] = proto
     options,
   );
   for (const [at, text] of lines.entries()) {
-    const line = parseLine(text, at + 1);
-    validator.line('kind' in line ? { ...line, line: at + 1, text } : line);
+    validator.line(parseLine(text, at + 1));
     if (validator.done) break;
   }
   return validator.result();

@@ -67,5 +67,5 @@ test.each([
 });
 
 test('a marker of lost events says how many', () => {
-  expect(parseLine('CPU:2 [LOST 123 EVENTS]', 1)).toEqual({ kind: 'lost', events: 123 });
+  expect(parseLine('CPU:2 [LOST 123 EVENTS]', 1)).toMatchObject({ kind: 'lost', events: 123, line: 1 });
 });

@@ -5,7 +5,8 @@ import { Readable } from 'node:stream';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { lastValueFrom, toArray } from 'rxjs';
-import { type TraceLine, traceEvents } from '../../src/trace/read.js';
+import type { TraceLine } from '../../src/trace/parse.js';
+import { traceEvents } from '../../src/trace/read.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'shootdown-read-'));
 afterAll(() => rmSync(folder, { recursive: true }));
