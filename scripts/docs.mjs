@@ -2,7 +2,7 @@
 //   ```js NAME     a file of the example       ```console     commands ($ npx shootdown ..., $ node NAME) and what they print
 //   ```js          (in src/index.ts) a program, whose output stands in the next ``` fence
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { lastValueFrom, tap } from 'rxjs';
@@ -125,6 +125,8 @@ async function findingsPage(text) {
 
 rmSync(place, { recursive: true, force: true });
 mkdirSync(place, { recursive: true });
+// Examples name the logs as one does from the project's root.
+symlinkSync(join(root, 'test'), join(place, 'test'));
 const pages = [
   'README.md',
   'src/index.ts',

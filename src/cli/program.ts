@@ -4,7 +4,7 @@ import { list } from './commands/list.js';
 import { replay } from './commands/replay.js';
 import { type RunFlags, run } from './commands/run.js';
 import { type ShowFlags, show } from './commands/show.js';
-import { cpuList, type TraceFlags, trace } from './commands/trace.js';
+import { type TraceFlags, trace } from './commands/trace.js';
 import type { Context } from './context.js';
 import { exitCodes } from './failure.js';
 import { type FormatName, formatNames, formats, nameValue, seconds, size, wholeNumber } from './options.js';
@@ -95,7 +95,6 @@ export function program(context: Context, done: (code: number) => void): Command
     [
       new Option('--as <protocol>', 'check this protocol only'),
       new Option('--json', 'print one JSON document (shootdown.trace/1)'),
-      new Option('--cpus <list>', 'only lines of these CPUs: 0,2-3').argParser(cpuList),
       new Option('--from <line>', 'begin at this line').argParser(wholeNumber('--from')),
       new Option('--to <line>', 'end with this line').argParser(wholeNumber('--to')),
       new Option('--verbose', 'also list events without a rule, and what no line made the machines do'),

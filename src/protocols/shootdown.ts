@@ -14,7 +14,7 @@ type CpuContext = SnapshotFrom<typeof Cpu>['context'];
 type MmContext = SnapshotFrom<typeof AddressSpace>['context'];
 type FlushContext = SnapshotFrom<typeof flushTlb>['context'];
 
-/** As up to 6.13: a CPU that leaves an address space leaves its mm_cpumask at once. */
+/** As up to 6.13: a CPU that leaves an address space leaves its mm_cpumask at once. Where it does not, the next flush shows it. */
 const cpu612 = cpu.provide({ guards: { leavesMask: () => true } });
 const contextSwitch612 = contextSwitch.provide({ guards: { clearsPrevBit: () => true } });
 
@@ -51,6 +51,7 @@ const generation = (scene: Scene, mm: string, logged: string | undefined): numbe
 
 export function joinCpu(scene: Scene, number: number): string {
   const address = cpuAt(number);
+  scene.join(UNKNOWN, listener);
   scene.join(net, interconnect, { cpus: [] });
   scene.join(address, cpu612, { mm: UNKNOWN, interconnect: net });
   scene.join(switchOf(number), contextSwitch612, { cpu: address });
@@ -129,6 +130,7 @@ const flushCalled: Rule = (event, fields, scene) => {
   const on = joinCpu(scene, event.cpu);
   const task = `task:${event.pid}`;
   const flush = flushOf(event);
+  scene.note(`${on} flushed`, 'yes');
   scene.join(task, listener);
   if (!scene.cast.has(flush)) scene.join(flush, flushTlb, { cpu: on, mm: '', interconnect: net, kind: 'ipi' });
   const before = Number(fields.gen_before);
@@ -206,10 +208,19 @@ const multiCalled: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
   const mask = cpusIn(fields.cpumask).map((number) => joinCpu(scene, number));
   const gen = generation(scene, mm, fields.new_tlb_gen);
-  const known = scene.notes.get(`${mm} mask`) === 'known';
-  scene.note(`${mm} mask`, 'known');
+  const cpus = scene.cast.addresses('cpu');
   return [
-    ...(known ? [] : [{ kind: 'learn' as const, worlds: (world: World) => [scene.cast.learn(world, mm, { cpumask: mask })] }]),
+    {
+      kind: 'is',
+      actor: mm,
+      group,
+      reads: [mm, ...cpus],
+      where: (world) => cpus.every((on) => cpuIn(scene, world, on).loadedMm !== mm || mask.includes(on)),
+      says: `mm_cpumask is ${fields.cpumask}`,
+      property: 'P02',
+    },
+    // When a CPU that has left the address space leaves the mask depends on the kernel: the log says it.
+    { kind: 'learn', worlds: (world) => [scene.cast.learn(world, mm, { cpumask: mask })] },
     ...mask.filter((on) => on !== cpuAt(event.cpu)).map((on) => guess(scene, on, mm)),
     {
       kind: 'is',
@@ -218,14 +229,6 @@ const multiCalled: Rule = (event, fields, scene) => {
       where: (world) => flushIn(scene, world, flush).request.gen === gen && !['inc_mm_tlb_gen', 'mm_cpumask'].includes(scene.cast.at(world, flush)),
       says: `the flush of ${event.task}-${event.pid} has generation ${fields.new_tlb_gen}`,
       property: 'P06',
-    },
-    {
-      kind: 'is',
-      actor: mm,
-      group,
-      where: (world) => mmIn(scene, world, mm).cpumask.join() === mask.join(),
-      says: `mm_cpumask is ${fields.cpumask}`,
-      property: 'P02',
     },
   ];
 };
@@ -260,6 +263,23 @@ const batchFlush = (scene: Scene, on: string): Demand => ({
   },
 });
 
+/** A flush that its initiator began before the log: of that CPU no flush was seen to begin or end yet, and none of its is queued here. */
+const isFromBefore = (scene: Scene, initiator: number, on: string): boolean =>
+  !scene.notes.has(`${cpuAt(initiator)} flushed`) &&
+  !scene.worlds.some((world) =>
+    (scene.cast.context(world, net) as { inFlight: { to: string; initiator: string }[] }).inFlight.some(
+      (ipi) => ipi.to === on && ipi.initiator.endsWith(`@${initiator}`),
+    ),
+  );
+
+const forgetGen = (scene: Scene, on: string, mm: string): Demand => ({
+  kind: 'learn',
+  worlds: (world) => {
+    const { [mm]: _, ...others } = cpuIn(scene, world, on).ctxs;
+    return [scene.cast.learn(world, on, { ctxs: others })];
+  },
+});
+
 const funcCalled: Rule = (event, fields, scene) => {
   const on = cpuAt(event.cpu);
   const mm = mmAt(fields.mm);
@@ -270,6 +290,7 @@ const funcCalled: Rule = (event, fields, scene) => {
   // A request from before the log: nothing is known of who sent it.
   if (local ? !scene.cast.has(flush) : false) return [];
   const gen = generation(scene, mm, fields.new_tlb_gen);
+  if (!local && isFromBefore(scene, Number(fields.initiating_cpu), on)) return [forgetGen(scene, on, mm)];
   const says = `CPU ${event.cpu} runs the flush of generation ${fields.new_tlb_gen}, sent by CPU ${fields.initiating_cpu}`;
   const flushing = `${on} flushing`;
   scene.note(flushing, `${mm} ${gen} ${local ? flush : on}`);
@@ -368,6 +389,7 @@ const funcReturned: Rule = (event, _, scene) => {
 const flushReturned: Rule = (event, fields, scene) => {
   const flush = flushOf(event);
   const mm = mmAt(fields.mm);
+  scene.note(`${cpuAt(event.cpu)} flushed`, 'yes');
   if (!scene.cast.has(flush)) return [];
   return [
     {
@@ -400,7 +422,11 @@ const lazyEntered: Rule = (event, fields, scene) => {
       : [
           {
             kind: 'learn' as const,
-            worlds: (world: World) => (cpuIn(scene, world, on).loadedMm === UNKNOWN ? [scene.cast.learn(world, on, { loadedMm: mm, cr3: mm })] : [world]),
+            worlds: (world: World) =>
+              // What the thread before has run on; a CPU that has left it has init_mm loaded.
+              cpuIn(scene, world, on).loadedMm === UNKNOWN
+                ? [scene.cast.learn(world, on, { loadedMm: mm, cr3: mm }), scene.cast.learn(world, on, { loadedMm: null, cr3: null })]
+                : [world],
           },
         ]),
     {
@@ -603,7 +629,7 @@ export const shootdown: Protocol = {
   properties: {
     P01: 'a queued flush runs on its CPU after the queueing, and before its initiator goes on',
     P01b: 'that run is one call with the same generation',
-    P02: 'the CPUs given are those of mm_cpumask',
+    P02: 'the CPUs given are at least those that have the address space loaded',
     P05: 'CPUs of the mask that are not queued are lazy, or have another address space loaded',
     P06: 'each flush of an address space has its own generation',
     P07: 'the generation given out is above the one read before',

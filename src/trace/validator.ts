@@ -53,8 +53,6 @@ export interface Validation {
 }
 
 export interface ValidateOptions {
-  /** Only lines of these CPUs count. */
-  cpus?: readonly number[];
   /** First and last line that count. */
   from?: number;
   to?: number;
@@ -127,8 +125,8 @@ export class Validator {
       if (line.kind === 'lost') this.forget(line.line);
       return;
     }
-    const { from = 1, to = Number.POSITIVE_INFINITY, cpus } = this.options;
-    if (line.line < from || line.line > to || (cpus && !cpus.includes(line.cpu))) return;
+    const { from = 1, to = Number.POSITIVE_INFINITY } = this.options;
+    if (line.line < from || line.line > to) return;
     this.event(line);
   }
 

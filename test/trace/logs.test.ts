@@ -21,3 +21,13 @@ test('both layouts of a run put the same properties to the test, but for the pag
     properties?.filter(({ name }) => !['P10', 'P14'].includes(name)).map(({ name, verdict }) => [name, verdict]);
   expect(asked(report)).toEqual(asked(trace));
 });
+
+// A log begins in the middle of life: of calls, of locks held, of lazy mode.
+test.each(logs)('%s: it may begin anywhere', (log) => {
+  const lines = linesOf(log);
+  for (const part of [0.11, 0.23, 0.37, 0.52, 0.68, 0.83]) {
+    const from = Math.floor(lines.length * part);
+    const { verdict, rejection } = validate(lines, undefined, { from, to: from + 1500 });
+    expect({ from, rejection, rejected: verdict === 'rejected' }).toEqual({ from, rejection: null, rejected: false });
+  }
+});

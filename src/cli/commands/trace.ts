@@ -12,7 +12,6 @@ import { exitCodes } from '../failure.js';
 export interface TraceFlags {
   as?: string;
   json?: boolean;
-  cpus?: number[];
   from?: number;
   to?: number;
   verbose?: boolean;
@@ -22,15 +21,6 @@ export interface TraceFlags {
 export const recordLine = (): string =>
   `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')}; trace-cmd report`;
 
-/** `0,2-3`. @throws {UsageError} */
-export function cpuList(text: string): number[] {
-  return text.split(',').flatMap((part) => {
-    const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
-    if (first === undefined || Number(last) < Number(first)) throw new UsageError(`option '--cpus' takes numbers and ranges, such as 0,2-3, not '${text}'`);
-    return Array.from({ length: Number(last) - Number(first) + 1 }, (_, at) => Number(first) + at);
-  });
-}
-
 /** `trace`: does the model allow what a running kernel did? */
 export async function trace({ io, palette }: Context, log: string, flags: TraceFlags): Promise<number> {
   const chosen = protocols.filter(({ id }) => flags.as === undefined || id === flags.as);
@@ -39,8 +29,8 @@ export async function trace({ io, palette }: Context, log: string, flags: TraceF
     throw new UsageError(`there is no protocol '${flags.as}'${didYouMean(flags.as as string, ids)} (there are ${ids.join(', ')})`);
   }
   if (flags.from !== undefined && flags.to !== undefined && flags.to < flags.from) throw new UsageError(`option '--to' is before '--from'`);
-  const { cpus, from, to } = flags;
-  const validator = new Validator(chosen, { ...(cpus ? { cpus } : {}), ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
+  const { from, to } = flags;
+  const validator = new Validator(chosen, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
   const lines = traceLines(log === '-' ? io.stdin() : resolve(io.cwd, log), log === '-' ? 'standard input' : log);
   await lastValueFrom(
     lines.pipe(
