@@ -1,12 +1,16 @@
 // Measures the explorer against its peers in one run: throughput and memory on the benchmark system, and time to all
-// verdicts. `npm run bench` (sizes up to 2 million states), `-- --large` (up to 13 million), `-- --huge` (up to 62 million,
+// verdicts, and reading logs. `npm run bench` (sizes up to 2 million states), `-- --large` (up to 13 million), `-- --huge` (up to 62 million,
 // once: 2 GB for us, 6 GB for SPIN).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
+import { Readable } from 'node:stream';
+import { gunzipSync } from 'node:zlib';
+import { lastValueFrom, tap } from 'rxjs';
 import { withXstateGraph } from '../dist/esm/bench/peers/xstate-graph.js';
 import { tlbShootdown } from '../dist/esm/bench/tlb-shootdown.js';
-import { check, explore, exploreNaively } from '../dist/esm/src/index.js';
+import { check, explore, exploreNaively, traceLines, Validator } from '../dist/esm/src/index.js';
+import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
 import { missingForSpin, spin } from './peers/spin.mjs';
 
@@ -106,9 +110,36 @@ for (const scenario of scenarios)
 const verdicts = { variants, seconds: Number(((performance.now() - started) / 1000).toFixed(2)) };
 console.log(`all ${variants} shipped variants checked, counterexamples replayed: ${verdicts.seconds} s`);
 
+// Logs one after the other, with a mark of lost events between them, as a stream.
+const copies = 20;
+async function* repeated(text) {
+  for (let copy = 0; copy < copies; copy++) {
+    yield Buffer.from('CPU:0 [LOST EVENTS]\n');
+    yield text;
+  }
+}
+const logs = [];
+for (const name of ['01-shootdown', '03-gup-fast', '04a-reclaim-file']) {
+  const text = gunzipSync(readFileSync(new URL(`../test/logs/${name}.trace.txt.gz`, import.meta.url)));
+  const validator = new Validator(protocols);
+  started = performance.now();
+  await lastValueFrom(
+    traceLines(Readable.from(repeated(text))).pipe(
+      tap((lines) => {
+        for (const line of lines) validator.line(line);
+      }),
+    ),
+  );
+  const { verdict, lines } = validator.result();
+  if (verdict !== 'accepted') throw new Error(`${name} is ${verdict}`);
+  const rate = Math.round(lines / ((performance.now() - started) / 1000));
+  logs.push({ name, lines, linesPerSecond: rate });
+  console.log(`log ${name}, ${copies} times: ${lines} lines, ${rate} lines/s`);
+}
+
 const version = (name) => JSON.parse(readFileSync(createRequire(import.meta.url).resolve(`${name}/package.json`), 'utf8')).version;
 const machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version, xstate: version('xstate') };
 const file = new URL('results/latest.json', import.meta.url);
 mkdirSync(new URL('.', file), { recursive: true });
-writeFileSync(file, `${JSON.stringify({ machine, explorer, naive: { transitionsPerSecond: naiveRate }, verdicts }, null, 2)}\n`);
+writeFileSync(file, `${JSON.stringify({ machine, explorer, naive: { transitionsPerSecond: naiveRate }, verdicts, logs }, null, 2)}\n`);
 console.log(`written to bench/results/latest.json (${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, XState ${machine.xstate})`);
