@@ -634,10 +634,10 @@ export const shootdown: Protocol = {
     P06: 'each flush of an address space has its own generation',
     P07: 'the generation given out is above the one read before',
     P08: 'a CPU invalidates nothing only where it can be up to date',
+    P09: 'a CPU that was left out as lazy flushes when it comes back',
     P10: 'a page in a gather is freed only when no TLB leads to it any more',
     P14: 'ptep_clear_flush of a pte that was present has its flush inside',
     P17: 'a page whose flush was put off is freed or written out only when no TLB leads to it any more',
-    P09: 'a CPU that was left out as lazy flushes when it comes back',
   },
   always: settle,
   rules: {

@@ -118,8 +118,8 @@ export class Validator {
 
   /** Takes the next line. @throws {ModelError} when a machine cannot do what a rule asks of it. */
   line(line: TraceLine): void {
-    this.lines = line.line;
     if (this.done) return;
+    this.lines = line.line;
     if ('kind' in line) {
       if (line.kind === 'broken') this.noteBroken(line);
       if (line.kind === 'lost') this.forget(line.line);
