@@ -6,10 +6,9 @@ import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { Readable } from 'node:stream';
 import { gunzipSync } from 'node:zlib';
-import { lastValueFrom, tap } from 'rxjs';
 import { withXstateGraph } from '../dist/esm/bench/peers/xstate-graph.js';
 import { tlbShootdown } from '../dist/esm/bench/tlb-shootdown.js';
-import { check, explore, exploreNaively, traceLines, Validator } from '../dist/esm/src/index.js';
+import { check, explore, exploreNaively, traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
 import { missingForSpin, spin } from './peers/spin.mjs';
@@ -121,16 +120,8 @@ async function* repeated(text) {
 const logs = [];
 for (const name of ['01-shootdown', '03-gup-fast', '04a-reclaim-file']) {
   const text = gunzipSync(readFileSync(new URL(`../test/logs/${name}.trace.txt.gz`, import.meta.url)));
-  const validator = new Validator(protocols);
   started = performance.now();
-  await lastValueFrom(
-    traceLines(Readable.from(repeated(text))).pipe(
-      tap((lines) => {
-        for (const line of lines) validator.line(line);
-      }),
-    ),
-  );
-  const { verdict, lines } = validator.result();
+  const { verdict, lines } = await validate(traceLines(Readable.from(repeated(text))), protocols);
   if (verdict !== 'accepted') throw new Error(`${name} is ${verdict}`);
   const rate = Math.round(lines / ((performance.now() - started) / 1000));
   logs.push({ name, lines, linesPerSecond: rate });

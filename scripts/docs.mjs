@@ -5,9 +5,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { lastValueFrom, tap } from 'rxjs';
 import { check } from '../dist/esm/src/check/check.js';
-import { traceLines, Validator } from '../dist/esm/src/index.js';
+import { traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
 
@@ -97,15 +96,7 @@ async function findingsPage(text) {
   const rows = [];
   const asked = new Map();
   for (const log of logs) {
-    const validator = new Validator(protocols);
-    await lastValueFrom(
-      traceLines(join(folder, log)).pipe(
-        tap((lines) => {
-          for (const line of lines) validator.line(line);
-        }),
-      ),
-    );
-    const { verdict, lines, events, possible, properties } = validator.result();
+    const { verdict, lines, events, possible, properties } = await validate(traceLines(join(folder, log)), protocols);
     for (const { name, description, asked: times } of properties) asked.set(name, [description, (asked.get(name)?.[1] ?? 0) + times]);
     const tested = properties.filter(({ asked: times }) => times > 0).map(({ name }) => name);
     rows.push(

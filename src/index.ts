@@ -98,5 +98,6 @@ export { fieldsOf, pointer, type TraceEvent } from './trace/event.js';
 export { type NoEvent, parseLine, type TraceLine } from './trace/parse.js';
 export type { Demand, Protocol, Rule, Scene } from './trace/protocol.js';
 export { traceEvents, traceLines } from './trace/read.js';
+export { validate } from './trace/validate.js';
 export { type Rejection, type ValidateOptions, type Validation, Validator } from './trace/validator.js';
-export type { Hidden, Taken, World } from './trace/worlds.js';
+export type { Hidden, Message, Taken, World } from './trace/worlds.js';

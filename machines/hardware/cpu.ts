@@ -80,7 +80,8 @@ type Event =
 
 const { tell, reply } = speaker<Context, Event>();
 
-const isAsid = (key: string, mm: Address): boolean => key.startsWith(`${mm}/`);
+/** Whether it is the key of something cached of this address space. */
+export const isAsid = (key: string, mm: Address): boolean => key.startsWith(`${mm}/`);
 const covers = ({ mm, vpns }: FlushRequest, key: string): boolean => isAsid(key, mm) && (vpns === 'all' || vpns.some((vpn) => asidKey(mm, vpn) === key));
 const without = <T>(cached: Record<string, T>, drops: (key: string) => boolean): Record<string, T> =>
   Object.fromEntries(Object.entries(cached).filter(([key]) => !drops(key)));

@@ -30,13 +30,6 @@ export const rwsem = setup({
     removeReader: assign({ readers: ({ context, event }) => context.readers.filter((reader) => reader !== event.from) }),
     becomeReader: assign({ writer: null, readers: ({ event }) => [event.from] }),
     removeWriter: assign({ writer: null }),
-    /** Readers that wait before the first writer join the one that the writer has become. */
-    grantReaders: enqueueActions(({ enqueue, context }) => {
-      const end = context.waiters.findIndex(({ write }) => write);
-      const readers = (end < 0 ? context.waiters : context.waiters.slice(0, end)).map(({ who }) => who);
-      enqueue.assign({ readers: [...context.readers, ...readers].sort(), waiters: context.waiters.slice(readers.length) });
-      for (const reader of readers) enqueue(tell(reader, { type: 'locked' }));
-    }),
     /** Grants the longest queue prefix that can hold the lock together: one writer, or readers up to the next writer. */
     grantNext: enqueueActions(({ enqueue, context }) => {
       if (context.writer !== null) return;
@@ -64,7 +57,7 @@ export const rwsem = setup({
         down_read: [{ guard: 'readable', actions: ['addReader', 'grant'] }, { actions: 'queueReader' }],
         down_write: [{ guard: 'writable', actions: ['setWriter', 'grant'] }, { actions: 'queueWriter' }],
         up_read: [{ guard: 'reads', actions: ['removeReader', 'grantNext'] }, { target: 'bad_unlock' }],
-        downgrade_write: [{ guard: 'writes', actions: ['becomeReader', 'grantReaders'] }, { target: 'bad_unlock' }],
+        downgrade_write: [{ guard: 'writes', actions: ['becomeReader', 'grantNext'] }, { target: 'bad_unlock' }],
         up_write: [{ guard: 'writes', actions: ['removeWriter', 'grantNext'] }, { target: 'bad_unlock' }],
       },
     },

@@ -4,7 +4,7 @@ import type { SystemActor } from '../system/system.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
 import { actingBefore } from './before.js';
 import { brief, choiceText, count } from './text.js';
-import { wrap } from './wrap.js';
+import { row, wrap } from './wrap.js';
 
 export interface ColumnsOptions {
   /** Fold uneventful stretches (default). */
@@ -105,14 +105,7 @@ export function columns(replay: Replay, ending: string | null, options: ColumnsO
   const { fold: folding = true, width: total = 75 } = options;
   const { titles, place } = arrange(replay, total);
   const width = widthOf(titles.length, total);
-  const gap = ' '.repeat(gapOf(titles.length));
-  const row = (texts: readonly string[]): string[] => {
-    const wrapped = texts.map((text) => (text === '' ? [] : wrap(text, width)));
-    const lines = Array.from({ length: Math.max(...wrapped.map((lines) => lines.length)) }, (_, at) =>
-      wrapped.map((lines) => (lines[at] ?? '').padEnd(width)).join(gap),
-    );
-    return lines.map((line) => line.trimEnd());
-  };
+  const gap = gapOf(titles.length);
   const before = actingBefore(replay);
   const cells = replay.steps.map((step, at): Cell => {
     const { column, prefix } = place(step.choice.actor);
@@ -120,9 +113,15 @@ export function columns(replay: Replay, ending: string | null, options: ColumnsO
   });
   const shown = folding ? fold(replay.steps, cells) : cells;
   return [
-    ...row(titles),
-    titles.map(() => '-'.repeat(width)).join(gap),
-    ...shown.flatMap(({ column, text }) => row(titles.map((_, at) => (at === column ? text : '')))),
+    ...row(titles, width, gap),
+    titles.map(() => '-'.repeat(width)).join(' '.repeat(gap)),
+    ...shown.flatMap(({ column, text }) =>
+      row(
+        titles.map((_, at) => (at === column ? text : '')),
+        width,
+        gap,
+      ),
+    ),
     ...(ending === null ? [] : wrap(`=> ${ending}`, total, 3)),
   ].join('\n');
 }

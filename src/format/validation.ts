@@ -2,7 +2,7 @@ import type { TraceEvent } from '../trace/event.js';
 import type { Validation } from '../trace/validator.js';
 import type { Palette } from './table.js';
 import { count, thousands } from './text.js';
-import { wrap } from './wrap.js';
+import { row } from './wrap.js';
 
 const width = 100;
 const gap = 2;
@@ -22,20 +22,19 @@ function runs(events: readonly TraceEvent[]): { event: TraceEvent; times: number
 function lastLines(events: readonly TraceEvent[]): string {
   const cpus = [...new Set(events.map(({ cpu }) => cpu))].sort((a, b) => a - b);
   const each = Math.max(Math.floor((width - gap * (cpus.length - 1)) / cpus.length), 12);
-  const row = (texts: readonly string[]): string[] => {
-    const wrapped = texts.map((text) => (text === '' ? [] : wrap(text, each)));
-    return Array.from({ length: Math.max(...wrapped.map((lines) => lines.length)) }, (_, at) =>
-      wrapped
-        .map((lines) => (lines[at] ?? '').padEnd(each))
-        .join(' '.repeat(gap))
-        .trimEnd(),
-    );
-  };
   return [
-    ...row(cpus.map((cpu) => `CPU ${cpu}`)),
+    ...row(
+      cpus.map((cpu) => `CPU ${cpu}`),
+      each,
+      gap,
+    ),
     cpus.map(() => '-'.repeat(each)).join(' '.repeat(gap)),
     ...runs(events).flatMap(({ event, times }) =>
-      row(cpus.map((cpu) => (cpu === event.cpu ? `${event.line}: ${event.name}${times > 1 ? ` (${times} times)` : ''}` : ''))),
+      row(
+        cpus.map((cpu) => (cpu === event.cpu ? `${event.line}: ${event.name}${times > 1 ? ` (${times} times)` : ''}` : '')),
+        each,
+        gap,
+      ),
     ),
   ].join('\n');
 }

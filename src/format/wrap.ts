@@ -5,6 +5,17 @@ function cutOf(word: string, room: number): number {
   return last > 0 ? last + 1 : room;
 }
 
+/** Texts side by side in columns of one width, each wrapped. */
+export function row(texts: readonly string[], width: number, gap: number): string[] {
+  const wrapped = texts.map((text) => (text === '' ? [] : wrap(text, width)));
+  return Array.from({ length: Math.max(...wrapped.map((lines) => lines.length)) }, (_, at) =>
+    wrapped
+      .map((lines) => (lines[at] ?? '').padEnd(width))
+      .join(' '.repeat(gap))
+      .trimEnd(),
+  );
+}
+
 /** Breaks a text into lines of at most `width` characters, those after the first set in by `indent`. */
 export function wrap(text: string, width: number, indent = 2): string[] {
   const lines: string[] = [];

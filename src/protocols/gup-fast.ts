@@ -1,18 +1,17 @@
 import type { SnapshotFrom } from 'xstate';
 import type { cpu } from '../../machines/hardware/cpu.js';
 import type { Protocol, Rule } from '../trace/protocol.js';
-import { listener } from './mmap-lock.js';
 import { joinCpu } from './shootdown.js';
+import { joinTask, nameOf, taskOf } from './task.js';
 
 type CpuContext = SnapshotFrom<typeof cpu>['context'];
 
 const begins: Rule = (event, _fields, scene) => {
   const on = joinCpu(scene, event.cpu);
-  const task = `task:${event.pid}`;
-  scene.join(task, listener);
-  const says = `${event.task}-${event.pid} walks page tables with interrupts ${event.irqsOff ? 'off' : 'on'}`;
+  const task = joinTask(scene, event);
+  const says = `${nameOf(event)} walks page tables with interrupts ${event.irqsOff ? 'off' : 'on'}`;
   return [
-    { kind: 'take', actor: on, event: { type: 'irq.save', from: task } as { type: string }, where: () => event.irqsOff, says, property: 'P11' },
+    { kind: 'take', actor: on, event: { type: 'irq.save', from: task }, where: () => event.irqsOff, says, property: 'P11' },
     { kind: 'note', name: `${on} walking`, value: task },
   ];
 };
@@ -22,10 +21,10 @@ const ends: Rule = (event, _fields, scene) => {
   const task = scene.notes.get(`${on} walking`);
   // It began before the log.
   if (task === undefined) return [];
-  const says = `${event.task}-${event.pid} ends its walk on CPU ${event.cpu}`;
+  const says = `${nameOf(event)} ends its walk on CPU ${event.cpu}`;
   return [
-    { kind: 'is', actor: on, where: () => task === `task:${event.pid}`, says, property: 'P11b' },
-    { kind: 'take', actor: on, event: { type: 'irq.restore', from: task } as { type: string }, says, property: 'P11' },
+    { kind: 'is', actor: on, where: () => task === taskOf(event), says, property: 'P11b' },
+    { kind: 'take', actor: on, event: { type: 'irq.restore', from: task }, says, property: 'P11' },
     { kind: 'note', name: `${on} walking`, value: null },
   ];
 };

@@ -1,20 +1,15 @@
-import { fromTransition } from 'xstate';
 import { rwsem } from '../../machines/sync/rwsem.js';
 import { pointer } from '../trace/event.js';
 import type { Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-
-/** A task as others see it: it hears, and says nothing. */
-export const listener = fromTransition((context: null) => context, null);
+import { joinTask, nameOf } from './task.js';
 
 const lockOf = (mm: string): string => `mmap_lock:${mm}`;
-const taskOf = (pid: number): string => `task:${pid}`;
-const downgrade = (lock: string, task: string): Hidden => ({ group: lock, actor: lock, event: { type: 'downgrade_write', from: task } as { type: string } });
+const downgrade = (lock: string, task: string): Hidden => ({ group: lock, actor: lock, event: { type: 'downgrade_write', from: task } });
 type Held = { writer: string | null; readers: string[] };
 
-function seen(scene: Scene, mm: string, task: string): string {
+function joinLock(scene: Scene, mm: string): string {
   const lock = lockOf(mm);
-  scene.join(task, listener);
   if (!scene.notes.has(`${lock} began`)) scene.note(`${lock} began`, 'unknown');
   scene.join(lock, rwsem);
   return lock;
@@ -22,8 +17,8 @@ function seen(scene: Scene, mm: string, task: string): string {
 
 const acquired: Rule = (event, fields, scene) => {
   if (fields.success !== 'true') return [];
-  const task = taskOf(event.pid);
-  const lock = seen(scene, pointer(fields.mm), task);
+  const task = joinTask(scene, event);
+  const lock = joinLock(scene, pointer(fields.mm));
   const write = fields.write === 'true';
   // Nobody can have held it since before the log when a writer takes it.
   if (write) scene.note(`${lock} began`, 'free');
@@ -32,10 +27,10 @@ const acquired: Rule = (event, fields, scene) => {
     {
       kind: 'take',
       actor: lock,
-      event: { type: write ? 'down_write' : 'down_read', from: task } as { type: string },
+      event: { type: write ? 'down_write' : 'down_read', from: task },
       group: lock,
       outcome: ({ deliveries, world }) => (deliveries().some(({ to, event: { type } }) => to === task && type === 'locked') ? world : null),
-      says: `${event.task}-${event.pid} takes mmap_lock for ${write ? 'writing' : 'reading'}`,
+      says: `${nameOf(event)} takes mmap_lock for ${write ? 'writing' : 'reading'}`,
       property: 'P13',
     },
     // A writer may become a reader, unseen.
@@ -44,20 +39,11 @@ const acquired: Rule = (event, fields, scene) => {
 };
 
 const released: Rule = (event, fields, scene) => {
-  const task = taskOf(event.pid);
-  const lock = seen(scene, pointer(fields.mm), task);
+  const task = joinTask(scene, event);
+  const lock = joinLock(scene, pointer(fields.mm));
   const write = fields.write === 'true';
   const began = scene.notes.get(`${lock} began`);
   const held = (world: World): Held => scene.cast.context(world, lock);
-  const from = { from: task };
-  const take = (type: string) => ({
-    kind: 'take' as const,
-    actor: lock,
-    group: lock,
-    event: { type, ...from } as { type: string },
-    says: `${event.task}-${event.pid} releases mmap_lock, held for ${write ? 'writing' : 'reading'}`,
-    property: 'P13',
-  });
   return [
     // Held since before the log: by a writer if nobody else was seen to hold it, by a reader if no writer was.
     {
@@ -70,7 +56,14 @@ const released: Rule = (event, fields, scene) => {
         return [world];
       },
     },
-    take(write ? 'up_write' : 'up_read'),
+    {
+      kind: 'take',
+      actor: lock,
+      group: lock,
+      event: { type: write ? 'up_write' : 'up_read', from: task },
+      says: `${nameOf(event)} releases mmap_lock, held for ${write ? 'writing' : 'reading'}`,
+      property: 'P13',
+    },
     { kind: 'show', hidden: downgrade(lock, task) },
   ];
 };

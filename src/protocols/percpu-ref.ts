@@ -7,7 +7,7 @@ import { spinlock } from '../../machines/sync/spinlock.js';
 import { pointer } from '../trace/event.js';
 import type { Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-import { listener } from './mmap-lock.js';
+import { joinTask, nameOf, taskOf } from './task.js';
 
 type RefContext = SnapshotFrom<typeof percpuRef>['context'];
 
@@ -24,27 +24,24 @@ const refIn = (scene: Scene, world: World, ref: string): RefContext => scene.cas
 
 /** The counter, the bias of 2^63 as the model's. */
 function counterOf(text: string | undefined): number {
-  const logged = BigInt.asIntN(64, BigInt(text ?? 0));
+  const logged = BigInt(text ?? 0);
   const biased = BigInt.asUintN(64, logged) - (1n << 63n);
-  return BigInt.asIntN(64, biased) > -(1n << 62n) && BigInt.asIntN(64, biased) < 1n << 62n ? BIAS + Number(BigInt.asIntN(64, biased)) : Number(logged);
-}
-
-function joinRcu(scene: Scene): void {
-  scene.join(RCU, rcu);
-  scene.join(LOCK, spinlock);
+  const far = 1n << 62n;
+  return biased > -far && biased < far ? BIAS + Number(biased) : Number(BigInt.asIntN(64, logged));
 }
 
 /**
  * Grace periods as readers: a callback is owed one that begins after it was asked for. So there is always one reader that
  * leaves with the end of the next grace period to begin.
  */
-const enters = (number: number) => ({ type: 'rcu.read_lock', from: `gp:${number}` }) as { type: string };
-const leaves = (number: number) => ({ type: 'rcu.read_unlock', from: `gp:${number}` }) as { type: string };
+const enters = (number: number) => ({ type: 'rcu.read_lock', from: `gp:${number}` });
+const leaves = (number: number) => ({ type: 'rcu.read_unlock', from: `gp:${number}` });
 const periodOf = (scene: Scene): number => Number(scene.notes.get('grace periods begun') ?? 0);
 const entering = (number: number) => ({ kind: 'take' as const, actor: RCU, group, event: enters(number), says: 'a grace period begins', property: 'P22' });
 
 const firstPeriod = (scene: Scene) => {
-  joinRcu(scene);
+  scene.join(RCU, rcu);
+  scene.join(LOCK, spinlock);
   if (scene.notes.has('grace periods begun')) return [];
   scene.note('grace periods begun', '0');
   return [entering(1)];
@@ -68,18 +65,17 @@ const periodEnds: Rule = (_event, _fields, scene) => {
 
 const killed: Rule = (event, fields, scene) => {
   const ref = refOf(fields.ref);
-  const task = `task:${event.pid}`;
+  const task = joinTask(scene, event);
   const first = firstPeriod(scene);
-  scene.join(task, listener);
   scene.join(ref, percpuRef, { cpus: allCpus, atomic: fields.atomic === '1' });
   scene.join(switchOf(ref), percpuRefSwitch, { ref, cpus: allCpus });
   scene.join(killOf(ref), percpuRefKill, { ref, rcu: RCU, switchLock: LOCK, callback: switchOf(ref) });
   if (scene.notes.has(`${task} memunmap_pages`)) scene.note(`${task} memunmap_pages`, ref);
-  const says = `${event.task}-${event.pid} kills ${ref}`;
+  const says = `${nameOf(event)} kills ${ref}`;
   return [
     ...first,
     { kind: 'is', actor: ref, where: (world) => refIn(scene, world, ref).dead === (fields.dead === '1'), says, property: 'P23' },
-    { kind: 'take', actor: killOf(ref), group, event: { type: 'call', from: task } as { type: string }, says, property: 'P23' },
+    { kind: 'take', actor: killOf(ref), group, event: { type: 'call', from: task }, says, property: 'P23' },
     { kind: 'hide', hidden: stepOf(killOf(ref)) },
   ];
 };
@@ -174,16 +170,16 @@ const released: Rule = (_event, fields, scene) => {
 };
 
 const unmapBegins: Rule = (event, _fields, scene) => {
-  scene.note(`task:${event.pid} memunmap_pages`, '');
+  scene.note(`${taskOf(event)} memunmap_pages`, '');
   return [];
 };
 const unmapEnds: Rule = (event, _fields, scene) => {
-  scene.note(`task:${event.pid} memunmap_pages`, null);
+  scene.note(`${taskOf(event)} memunmap_pages`, null);
   return [];
 };
 
 const memoryRemoved: Rule = (event, _fields, scene) => {
-  const ref = scene.notes.get(`task:${event.pid} memunmap_pages`);
+  const ref = scene.notes.get(`${taskOf(event)} memunmap_pages`);
   if (!ref || !scene.cast.has(ref)) return [];
   return [
     {
@@ -191,7 +187,7 @@ const memoryRemoved: Rule = (event, _fields, scene) => {
       actor: ref,
       group,
       where: (world) => refIn(scene, world, ref).released === 1,
-      says: `${event.task}-${event.pid} removes the memory of the page map of ${ref}`,
+      says: `${nameOf(event)} removes the memory of the page map of ${ref}`,
       property: 'P24',
     },
   ];
@@ -205,7 +201,7 @@ const exited: Rule = (_event, fields, scene) => {
       kind: 'take',
       actor: ref,
       group,
-      event: { type: 'ref.exit', from: ref } as { type: string },
+      event: { type: 'ref.exit', from: ref },
       where: (world) => refIn(scene, world, ref).dead && refIn(scene, world, ref).released === 1,
       says: `${ref} is freed`,
       property: 'P23',

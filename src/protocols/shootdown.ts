@@ -1,17 +1,17 @@
 import { fromTransition, type SnapshotFrom } from 'xstate';
 import { interconnect } from '../../actors/interconnect.js';
-import { asidKey, type cpu as Cpu, cpu } from '../../machines/hardware/cpu.js';
-import { type addressSpace as AddressSpace, addressSpace } from '../../machines/memory/address-space.js';
+import { asidKey, cpu, isAsid } from '../../machines/hardware/cpu.js';
+import { addressSpace } from '../../machines/memory/address-space.js';
 import { contextSwitch } from '../../machines/paths/context-switch.js';
 import { flushTlb } from '../../machines/paths/flush-tlb.js';
 import { post } from '../system/message.js';
 import { pointer, type TraceEvent } from '../trace/event.js';
 import type { Demand, Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-import { listener } from './mmap-lock.js';
+import { joinTask, listener, nameOf, taskOf } from './task.js';
 
-type CpuContext = SnapshotFrom<typeof Cpu>['context'];
-type MmContext = SnapshotFrom<typeof AddressSpace>['context'];
+type CpuContext = SnapshotFrom<typeof cpu>['context'];
+type MmContext = SnapshotFrom<typeof addressSpace>['context'];
 type FlushContext = SnapshotFrom<typeof flushTlb>['context'];
 
 /** As up to 6.13: a CPU that leaves an address space leaves its mm_cpumask at once. Where it does not, the next flush shows it. */
@@ -78,14 +78,13 @@ const guess = (scene: Scene, on: string, mm: string): Demand => ({
   },
 });
 
-/** Where it is not known how far a CPU's entries of an address space are flushed, it is up to now, or not. */
-const guessGen = (scene: Scene, on: string, mm: string): Demand => ({
+/** Where it is not known to which generation a CPU's entries of an address space are flushed, it is one of these. */
+const guessGen = (scene: Scene, on: string, mm: string, gens: (world: World) => number[]): Demand => ({
   kind: 'learn',
   worlds: (world) => {
     const { ctxs } = cpuIn(scene, world, on);
     if (ctxs[mm] !== undefined) return [world];
-    const gen = mmIn(scene, world, mm).tlbGen;
-    return [gen, gen - 1].map((known) => scene.cast.learn(world, on, { ctxs: { ...ctxs, [mm]: known } }));
+    return gens(world).map((known) => scene.cast.learn(world, on, { ctxs: { ...ctxs, [mm]: known } }));
   },
 });
 
@@ -93,13 +92,16 @@ const guessGen = (scene: Scene, on: string, mm: string): Demand => ({
 const gatheredBy = (pid: number): number => 2 * pid;
 const owedBy = (pid: number): number => 2 * pid + 1;
 
+/** Flushes of an address space that are under way. */
+const flushesOf = (scene: Scene, mm: string): number => Number(scene.notes.get(`${mm} flushes`) ?? 0);
+
 /**
  * Generations counted anew while nobody flushes the address space: two flushes behind is as far behind as any. So the
  * actors come back to states that they have been in, whose transitions are known.
  */
 function countAnew(scene: Scene, mm: string): Demand[] {
   const gen = mmIn(scene, scene.worlds[0] as World, mm).tlbGen;
-  const busy = Number(scene.notes.get(`${mm} flushes`) ?? 0) > 0 || scene.cast.addresses('context_switch:').some((path) => scene.notes.has(`${path} called`));
+  const busy = flushesOf(scene, mm) > 0 || scene.cast.addresses('context_switch:').some((path) => scene.notes.has(`${path} called`));
   if (
     busy ||
     gen <= 3 ||
@@ -128,19 +130,18 @@ function countAnew(scene: Scene, mm: string): Demand[] {
 const flushCalled: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
   const on = joinCpu(scene, event.cpu);
-  const task = `task:${event.pid}`;
+  const task = joinTask(scene, event);
   const flush = flushOf(event);
   scene.note(`${on} flushed`, 'yes');
-  scene.join(task, listener);
   if (!scene.cast.has(flush)) scene.join(flush, flushTlb, { cpu: on, mm: '', interconnect: net, kind: 'ipi' });
   const before = Number(fields.gen_before);
   const all = pointer(fields.end) === 'ffffffffffffffff' || (Number(fields.end) - Number(fields.start)) / 2 ** Number(fields.stride) > 33;
   const known = scene.notes.has(`${mm} offset`);
   // Nobody else is in the middle of a flush of it, or it would be known: its generation is the same in all worlds.
   if (!known) scene.note(`${mm} offset`, String(before - mmIn(scene, scene.worlds[0] as World, mm).tlbGen));
-  const says = `${event.task}-${event.pid} on CPU ${event.cpu} reads generation ${before}`;
+  const says = `${nameOf(event)} on CPU ${event.cpu} reads generation ${before}`;
   const anew = known ? countAnew(scene, mm) : [];
-  scene.note(`${mm} flushes`, String(Number(scene.notes.get(`${mm} flushes`) ?? 0) + 1));
+  scene.note(`${mm} flushes`, String(flushesOf(scene, mm) + 1));
   return [
     ...anew,
     { kind: 'is', actor: mm, group, where: (world) => mmIn(scene, world, mm).tlbGen === generation(scene, mm, fields.gen_before), says, property: 'P07' },
@@ -149,9 +150,9 @@ const flushCalled: Rule = (event, fields, scene) => {
     {
       kind: 'take',
       actor: flush,
-      event: { type: 'call', from: task, vpns: all ? 'all' : [gatheredBy(event.pid)], freedTables: fields.freed_tables === '1' } as { type: string },
+      event: { type: 'call', from: task, vpns: all ? 'all' : [gatheredBy(event.pid)], freedTables: fields.freed_tables === '1' },
       where: (world) => scene.cast.rests(world, flush),
-      says: `${event.task}-${event.pid} flushes while a flush of its own is under way`,
+      says: `${nameOf(event)} flushes while a flush of its own is under way`,
       property: 'P01',
     },
     { kind: 'hide', hidden: flushSteps(scene, flush, on) },
@@ -164,6 +165,8 @@ const addPending = fromTransition((mm: string | null, event: { type: 'call'; mm:
   if (mm !== null) post(scope, mm, { type: 'tlb_gen.inc' });
   return null;
 }, null);
+const owingOf = (pid: number): string => `arch_tlbbatch_add_pending:${pid}`;
+
 /** TLB fills have no events: whoever has the address space loaded may have the page cached. */
 const mayCache = (scene: Scene, mm: string, vpn: number): Demand => ({
   kind: 'learn',
@@ -175,19 +178,17 @@ const mayCache = (scene: Scene, mm: string, vpn: number): Demand => ({
   ],
 });
 
-const owingOf = (pid: number): string => `arch_tlbbatch_add_pending:${pid}`;
-
 const flushOwed: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
   const owing = owingOf(event.pid);
   scene.join(owing, addPending);
   scene.note(`${owing} called`, 'yes');
-  const says = `${event.task}-${event.pid} owes a flush of ${mm}`;
-  const page = scene.notes.get(`task:${event.pid} unmaps`);
+  const says = `${nameOf(event)} owes a flush of ${mm}`;
+  const page = scene.notes.get(`${taskOf(event)} unmaps`);
   if (page !== undefined) scene.note(`page:${page}`, `batch ${mm} ${owedBy(event.pid)}`);
   return [
     ...(page === undefined ? [] : [mayCache(scene, mm, owedBy(event.pid))]),
-    { kind: 'take', actor: owing, event: { type: 'call', mm, from: owing } as { type: string }, says, property: 'P06' },
+    { kind: 'take', actor: owing, event: { type: 'call', mm, from: owing }, says, property: 'P06' },
     { kind: 'hide', hidden: stepOf(owing) },
   ];
 };
@@ -227,7 +228,7 @@ const multiCalled: Rule = (event, fields, scene) => {
       actor: flush,
       group,
       where: (world) => flushIn(scene, world, flush).request.gen === gen && !['inc_mm_tlb_gen', 'mm_cpumask'].includes(scene.cast.at(world, flush)),
-      says: `the flush of ${event.task}-${event.pid} has generation ${fields.new_tlb_gen}`,
+      says: `the flush of ${nameOf(event)} has generation ${fields.new_tlb_gen}`,
       property: 'P06',
     },
   ];
@@ -244,13 +245,11 @@ const queued: Rule = (event, fields, scene) => {
       group,
       event: step,
       where: (world) => scene.cast.at(world, flush) === 'csd_queue_cpu' && flushIn(scene, world, flush).mask[0] === target,
-      says: `${event.task}-${event.pid} queues its flush on CPU ${fields.cpu}`,
+      says: `${nameOf(event)} queues its flush on CPU ${fields.cpu}`,
       property: 'P05',
     },
   ];
 };
-
-const isLocal = (event: TraceEvent, fields: Record<string, string>): boolean => Number(fields.initiating_cpu) === event.cpu;
 
 /** A flush for many address spaces takes whatever is loaded up to date: by how much is not seen. */
 const batchFlush = (scene: Scene, on: string): Demand => ({
@@ -258,7 +257,7 @@ const batchFlush = (scene: Scene, on: string): Demand => ({
   worlds: (world) => {
     const { ctxs, loadedMm, tlb } = cpuIn(scene, world, on);
     const { [loadedMm ?? '']: _, ...others } = ctxs;
-    const kept = Object.fromEntries(Object.entries(tlb).filter(([key]) => !key.startsWith(`${loadedMm}/`)));
+    const kept = Object.fromEntries(Object.entries(tlb).filter(([key]) => !isAsid(key, loadedMm ?? '')));
     return [scene.cast.learn(world, on, { ctxs: others, tlb: kept })];
   },
 });
@@ -285,26 +284,19 @@ const funcCalled: Rule = (event, fields, scene) => {
   const mm = mmAt(fields.mm);
   if (isKernel(fields.mm) && scene.cast.has(on)) return [batchFlush(scene, on)];
   if (!scene.cast.has(mm) || !scene.cast.has(on)) return [];
-  const local = isLocal(event, fields);
+  const local = Number(fields.initiating_cpu) === event.cpu;
   const flush = flushOf(event);
   // A request from before the log: nothing is known of who sent it.
-  if (local ? !scene.cast.has(flush) : false) return [];
+  if (local && !scene.cast.has(flush)) return [];
   const gen = generation(scene, mm, fields.new_tlb_gen);
   if (!local && isFromBefore(scene, Number(fields.initiating_cpu), on)) return [forgetGen(scene, on, mm)];
   const says = `CPU ${event.cpu} runs the flush of generation ${fields.new_tlb_gen}, sent by CPU ${fields.initiating_cpu}`;
   const flushing = `${on} flushing`;
   scene.note(flushing, `${mm} ${gen} ${local ? flush : on}`);
-  for (const effect of ['range', 'all', 'left']) scene.note(`${on} did ${effect}`, null);
+  forgetEffects(scene, on);
   const begin: Demand[] = [
-    // How far this CPU's entries were flushed when the log began is not known: up to now, one flush behind, or more.
-    {
-      kind: 'learn',
-      worlds: (world) => {
-        const { ctxs } = cpuIn(scene, world, on);
-        if (ctxs[mm] !== undefined) return [world];
-        return [gen, gen - 1, gen - 2].map((known) => scene.cast.learn(world, on, { ctxs: { ...ctxs, [mm]: known } }));
-      },
-    },
+    // Up to now, one flush behind, or more.
+    guessGen(scene, on, mm, () => [gen, gen - 1, gen - 2]),
     { kind: 'learn', worlds: (world) => [scene.cast.mark(world, flushing, `${cpuIn(scene, world, on).ctxs[mm]} ${cpuIn(scene, world, on).loadedMm}`)] },
   ];
   if (local)
@@ -326,7 +318,7 @@ const funcCalled: Rule = (event, fields, scene) => {
       kind: 'take',
       actor: net,
       group,
-      event: { type: 'deliver', to: on } as { type: string },
+      event: { type: 'deliver', to: on },
       outcome: ({ world }) => {
         const { request } = cpuIn(scene, world, on).pending[0] ?? {};
         return request?.function === 'flush_tlb_func' && request.mm === mm && request.gen === gen ? world : null;
@@ -338,21 +330,30 @@ const funcCalled: Rule = (event, fields, scene) => {
   ];
 };
 
+/** What a CPU was seen to do to its TLB. */
+const effects = ['left', 'all', 'range'] as const;
+type Effect = (typeof effects)[number];
+const hasDone = (scene: Scene, on: string, effect: Effect): boolean => scene.notes.has(`${on} did ${effect}`);
+const noteEffect = (scene: Scene, on: string, effect: Effect): void => scene.note(`${on} did ${effect}`, 'yes');
+const forgetEffects = (scene: Scene, on: string): void => {
+  for (const effect of effects) scene.note(`${on} did ${effect}`, null);
+};
+
 const did =
-  (effect: 'range' | 'all'): Rule =>
+  (effect: Effect): Rule =>
   (event, _, scene) => {
-    scene.note(`${cpuAt(event.cpu)} did ${effect}`, 'yes');
+    noteEffect(scene, cpuAt(event.cpu), effect);
     return [];
   };
 
 const funcReturned: Rule = (event, _, scene) => {
   const on = cpuAt(event.cpu);
-  const open = scene.notes.get(`${on} flushing`);
+  const mark = `${on} flushing`;
+  const open = scene.notes.get(mark);
   if (!open) return [];
   const [mm = '', gen = '', subject = ''] = open.split(' ');
   const local = subject !== on;
-  const observed = (['left', 'all', 'range'] as const).find((effect) => scene.notes.get(`${on} did ${effect}`)) ?? 'none';
-  const mark = `${on} flushing`;
+  const observed = effects.find((effect) => hasDone(scene, on, effect)) ?? 'none';
   const effectOf = (world: World): string => {
     const { ctxs, loadedMm } = cpuIn(scene, world, on);
     const [before = '', loadedBefore] = (world.marks[mark] ?? '').split(' ');
@@ -382,7 +383,7 @@ const funcReturned: Rule = (event, _, scene) => {
     },
     { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, null)] },
     { kind: 'show', hidden: interruptOf(on) },
-    { kind: 'note', name: `${on} flushing`, value: null },
+    { kind: 'note', name: mark, value: null },
   ];
 };
 
@@ -397,13 +398,14 @@ const flushReturned: Rule = (event, fields, scene) => {
       actor: flush,
       group,
       where: (world) => scene.cast.rests(world, flush),
-      says: `the flush of ${event.task}-${event.pid} (${mm}) returns`,
+      says: `the flush of ${nameOf(event)} (${mm}) returns`,
       property: 'P01',
     },
     { kind: 'show', hidden: stepOf(flush) },
     { kind: 'note', name: `${mm} flushes`, value: String(Number(scene.notes.get(`${mm} flushes`) ?? 1) - 1) },
   ];
 };
+
 const multiReturned: Rule = (event, _, scene) => {
   scene.note(`${flushOf(event)} batch`, null);
   return [];
@@ -413,8 +415,7 @@ const lazyEntered: Rule = (event, fields, scene) => {
   const on = joinCpu(scene, event.cpu);
   const path = switchOf(event.cpu);
   const mm = isKernel(fields.mm) ? null : joinMm(scene, mmAt(fields.mm));
-  const task = `task:${event.pid}`;
-  scene.join(task, listener);
+  const task = joinTask(scene, event);
   scene.note(`${path} called`, 'yes');
   return [
     ...(mm === null
@@ -441,7 +442,7 @@ const lazyEntered: Rule = (event, fields, scene) => {
       kind: 'take',
       actor: path,
       group,
-      event: { type: 'call', from: task, next: 'kthread' } as { type: string },
+      event: { type: 'call', from: task, next: 'kthread' },
       says: `CPU ${event.cpu} enters lazy mode`,
       property: 'P05',
     },
@@ -453,24 +454,25 @@ const switched: Rule = (event, fields, scene) => {
   const on = joinCpu(scene, event.cpu);
   // Within flush_tlb_func: a lazy CPU leaves the address space that is flushed.
   if (scene.notes.has(`${on} flushing`)) {
-    scene.note(`${on} did left`, 'yes');
+    noteEffect(scene, on, 'left');
     return [];
   }
   const path = switchOf(event.cpu);
   const next = isKernel(fields.next) ? null : joinMm(scene, mmAt(fields.next));
-  const task = `task:${event.pid}`;
-  scene.join(task, listener);
-  for (const effect of ['range', 'all', 'left']) scene.note(`${on} did ${effect}`, null);
+  const task = joinTask(scene, event);
+  forgetEffects(scene, on);
   scene.note(`${on} switching`, next ?? '');
   scene.note(`${path} called`, 'yes');
   return [
-    ...(next === null ? [] : [guess(scene, on, next), guessGen(scene, on, next)]),
+    ...(next === null
+      ? []
+      : [guess(scene, on, next), guessGen(scene, on, next, (world) => [mmIn(scene, world, next).tlbGen, mmIn(scene, world, next).tlbGen - 1])]),
     { kind: 'learn', worlds: (world) => [scene.cast.mark(world, `${on} switching`, next === null ? null : String(cpuIn(scene, world, on).ctxs[next] ?? 0))] },
     {
       kind: 'take',
       actor: path,
       group,
-      event: { type: 'call', from: task, next } as { type: string },
+      event: { type: 'call', from: task, next },
       where: (world) => scene.cast.rests(world, path),
       says: `CPU ${event.cpu} switches to ${next ?? 'init_mm'}`,
       property: 'P09',
@@ -482,13 +484,13 @@ const switched: Rule = (event, fields, scene) => {
 /** Events that a context switch writes itself; any other line of its CPU shows that it is over. */
 const withinSwitch = new Set(['tlb_flush', 'native_flush_tlb_local', 'native_flush_tlb_one_user', 'native_flush_tlb_global']);
 
-const settle: Rule = (event, fields, scene) => [...settleOwed(event, scene), ...settleSwitch(event, fields, scene)];
+const settle: Rule = (...line) => [...settleOwed(...line), ...settleSwitch(...line)];
 
-const settleOwed = (event: TraceEvent, scene: Scene): Demand[] => {
+const settleOwed: Rule = (event, _, scene) => {
   const owing = owingOf(event.pid);
   if (event.context !== 'task' || !scene.notes.has(`${owing} called`)) return [];
   scene.note(`${owing} called`, null);
-  const says = `${event.task}-${event.pid} goes on`;
+  const says = `${nameOf(event)} goes on`;
   return [
     { kind: 'is', actor: owing, group, where: (world) => scene.cast.context(world, owing) === null, says, property: 'P06' },
     { kind: 'show', hidden: stepOf(owing) },
@@ -500,10 +502,10 @@ const settleSwitch: Rule = (event, _, scene) => {
   const on = cpuAt(event.cpu);
   if (!scene.notes.has(`${path} called`) || withinSwitch.has(event.name)) return [];
   scene.note(`${path} called`, null);
-  const switching = scene.notes.get(`${on} switching`);
-  scene.note(`${on} switching`, null);
-  const flushed = scene.notes.has(`${on} did all`) || scene.notes.has(`${on} did range`);
   const mark = `${on} switching`;
+  const switching = scene.notes.get(mark);
+  scene.note(mark, null);
+  const flushed = hasDone(scene, on, 'all') || hasDone(scene, on, 'range');
   return [
     {
       kind: 'is',
@@ -523,7 +525,7 @@ const settleSwitch: Rule = (event, _, scene) => {
 
 /** `tlb_flush` with reason 0: the switch has flushed. */
 const switchFlushed: Rule = (event, _, scene) => {
-  if (event.text.includes('task switch')) scene.note(`${cpuAt(event.cpu)} did all`, 'yes');
+  if (event.text.includes('task switch')) noteEffect(scene, cpuAt(event.cpu), 'all');
   return [];
 };
 
@@ -549,9 +551,9 @@ const removed: Rule = (event, fields, scene) => {
 
 /** The page gets another use: no TLB may lead to it any more. */
 const leaves =
-  (what: string, pageField: string): Rule =>
+  (what: string): Rule =>
   (event, fields, scene) => {
-    const page = `page:${pointer(fields[pageField])}`;
+    const page = `page:${pointer(fields.page)}`;
     const [how, mm, vpn] = scene.notes.get(page)?.split(' ') ?? [];
     if (mm === undefined) return [];
     const key = asidKey(mm, Number(vpn));
@@ -567,13 +569,13 @@ const leaves =
             const { loadedMm, lazy, tlb } = cpuIn(scene, world, on);
             return loadedMm !== mm || lazy || tlb[key] === undefined;
           }),
-        says: `${event.task}-${event.pid} ${what} a page of ${mm} that a TLB may still lead to`,
+        says: `${nameOf(event)} ${what} a page of ${mm} that a TLB may still lead to`,
         property: how === 'batch' ? 'P17' : 'P10',
       },
       ...(what === 'frees' ? [{ kind: 'note' as const, name: page, value: null }] : []),
     ];
   };
-const freed = leaves('frees', 'page');
+const freed = leaves('frees');
 
 /** The gather is over: what is freed from here on was flushed. */
 const gathered: Rule = (_event, fields, scene) => {
@@ -585,7 +587,7 @@ const gathered: Rule = (_event, fields, scene) => {
 
 const clears: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
-  const mark = `task:${event.pid} ptep_clear_flush`;
+  const mark = `${taskOf(event)} ptep_clear_flush`;
   return [
     { kind: 'note', name: mark, value: mm },
     { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, String(mmIn(scene, world, mm).tlbGen))] },
@@ -593,7 +595,7 @@ const clears: Rule = (event, fields, scene) => {
 };
 
 const cleared: Rule = (event, fields, scene) => {
-  const mark = `task:${event.pid} ptep_clear_flush`;
+  const mark = `${taskOf(event)} ptep_clear_flush`;
   const mm = scene.notes.get(mark);
   if (mm === undefined) return [];
   const present = (BigInt(fields.oldpte ?? 0) & 1n) === 1n;
@@ -605,7 +607,7 @@ const cleared: Rule = (event, fields, scene) => {
             actor: mm,
             group,
             where: (world: World) => mmIn(scene, world, mm).tlbGen > Number(world.marks[mark]),
-            says: `${event.task}-${event.pid} has cleared a pte of ${mm} that was present, and flushed nothing`,
+            says: `${nameOf(event)} has cleared a pte of ${mm} that was present, and flushed nothing`,
             property: 'P14',
           },
         ]
@@ -617,7 +619,7 @@ const cleared: Rule = (event, fields, scene) => {
 
 /** Which page a task unmaps; the flush for it may be put off. */
 const unmaps: Rule = (event, fields, scene) => {
-  scene.note(`task:${event.pid} unmaps`, pointer(fields.folio));
+  scene.note(`${taskOf(event)} unmaps`, pointer(fields.folio));
   return [];
 };
 
@@ -661,7 +663,7 @@ export const shootdown: Protocol = {
     mm_page_free_batched: freed,
     tlb_finish_mmu_ret: gathered,
     try_to_unmap_one: unmaps,
-    mm_vmscan_write_folio: leaves('writes out', 'page'),
+    mm_vmscan_write_folio: leaves('writes out'),
     ptep_clear_flush: clears,
     ptep_clear_flush_ret: cleared,
     enter_lazy_tlb: lazyEntered,

@@ -1,7 +1,7 @@
 import type { AnyActorLogic } from 'xstate';
 import type { Address } from '../system/message.js';
 import type { TraceEvent } from './event.js';
-import type { Cast, Hidden, Taken, World } from './worlds.js';
+import type { Cast, Hidden, Message, Taken, World } from './worlds.js';
 
 interface Said {
   /** The actor that it is about. */
@@ -16,7 +16,7 @@ interface Said {
 /** What a line demands of the model. A line may demand several things, one after the other. */
 export type Demand =
   /** The actor takes this choice or message. `where` looks at the world before, `outcome` at what came of it. */
-  | (Said & { kind: 'take'; event: { type: string }; where?: (world: World) => boolean; outcome?: (taken: Taken, before: World) => World | null })
+  | (Said & { kind: 'take'; event: Message; where?: (world: World) => boolean; outcome?: (taken: Taken, before: World) => World | null })
   /** The world is like this. `reads`: the actors that `where` looks at; default: the one that it is about. */
   | (Said & { kind: 'is'; where: (world: World) => boolean; reads?: readonly Address[] })
   /** From here on this choice may be taken at any time, unseen; or no more. */
@@ -37,8 +37,6 @@ export interface Scene {
   readonly notes: ReadonlyMap<string, string>;
   /** Notes at once, before what the rule demands. */
   note(name: string, value: string | null): void;
-  /** Says once that something is not known exactly from here on. */
-  imprecise(why: string): void;
 }
 
 export type Rule = (event: TraceEvent, fields: Record<string, string>, scene: Scene) => Demand[];

@@ -2,7 +2,7 @@ import { ModelError, messageOf } from '../system/errors.js';
 import { fieldsOf, type TraceEvent } from './event.js';
 import type { TraceLine } from './parse.js';
 import type { Demand, Protocol, Scene } from './protocol.js';
-import { Cast, type Hidden, type World } from './worlds.js';
+import { Cast, type Hidden, type Taken, type World } from './worlds.js';
 
 /** What a line says that the model does not allow. */
 export interface Rejection {
@@ -62,6 +62,7 @@ export interface ValidateOptions {
 
 const nearestShown = 6;
 const recentKept = 16;
+
 interface Footprint {
   reads: Set<number>;
   writes: Set<number>;
@@ -72,6 +73,11 @@ const meet = (one: Set<number>, other: Set<number>): boolean => {
 };
 /** One changes what the other depends on. */
 const conflict = (one: Footprint, other: Footprint): boolean => meet(one.writes, other.reads) || meet(other.writes, one.reads);
+const touch = ({ reads, writes }: Footprint, taken: Taken | null): void => {
+  for (const index of taken?.reads ?? []) reads.add(index);
+  for (const index of taken?.writes ?? []) writes.add(index);
+};
+
 type Checked = Extract<Demand, { says: string }>;
 const keyOf = ({ actor, event }: Hidden): string => `${actor} ${event.type}`;
 
@@ -87,7 +93,7 @@ export class Validator {
   private readonly asked = new Map<string, number>();
   private readonly unmapped = new Map<string, number>();
   private readonly rules = new Map<string, { protocol: Protocol; rule: Protocol['rules'][string] }[]>();
-  private readonly imprecise = new Set<string>();
+  private readonly imprecise: string[] = [];
   private readonly seenCpus = new Set<number>();
   private readonly broken: { line: number; text: string }[] = [];
   private brokenCount = 0;
@@ -100,6 +106,7 @@ export class Validator {
   private last: number | null = null;
   private possible = 1;
   private overflow = false;
+  private readonly maxWorlds: number;
   private readonly scene: Scene = this.makeScene();
   /** Set when a line is rejected; further lines are not looked at. */
   rejection: Rejection | null = null;
@@ -108,6 +115,7 @@ export class Validator {
     private readonly protocols: readonly Protocol[],
     private readonly options: ValidateOptions = {},
   ) {
+    this.maxWorlds = options.maxWorlds ?? 20_000;
     for (const protocol of protocols)
       for (const [name, rule] of Object.entries(protocol.rules)) this.rules.set(name, [...(this.rules.get(name) ?? []), { protocol, rule }]);
   }
@@ -178,7 +186,7 @@ export class Validator {
       if (after.length === 0) this.reject(protocol.id, demand.property, event, demand.says, this.nearest(demand));
       else this.worlds = after;
       this.possible = Math.max(this.possible, after.length);
-      if (after.length > (this.options.maxWorlds ?? 20_000)) this.overflow = true;
+      if (after.length > this.maxWorlds) this.overflow = true;
     }
   }
 
@@ -199,25 +207,19 @@ export class Validator {
   /** The hidden choices on which a demand depends, or one of them on another: any other can as well come later. */
   private dependent(world: World, demand: Checked, all: readonly Hidden[]): Hidden[] {
     if (all.length === 0) return [];
-    const own = { reads: new Set<number>(), writes: new Set<number>() };
+    const own: Footprint = { reads: new Set(), writes: new Set() };
     if (demand.kind === 'is') for (const address of demand.reads ?? [demand.actor]) own.reads.add(this.cast.indexOf(address));
-    const note = (touched: Footprint, at: World): void => {
-      const taken = demand.kind === 'take' ? this.cast.take(at, demand.actor, demand.event) : null;
-      for (const index of taken?.reads ?? []) touched.reads.add(index);
-      for (const index of taken?.writes ?? []) touched.writes.add(index);
-    };
-    note(own, world);
+    const touchOwn = (at: World): void => touch(own, demand.kind === 'take' ? this.cast.take(at, demand.actor, demand.event) : null);
+    touchOwn(world);
     const footprints = all.map((hidden): [Hidden, Footprint] => {
       const touched: Footprint = { reads: new Set(), writes: new Set() };
       let at = world;
       for (let steps = 0; steps < 32; steps++) {
-        if (hidden.where && !hidden.where(at)) break;
-        const taken = this.cast.take(at, hidden.actor, hidden.event);
-        if (!taken || taken.bugs.length > 0 || taken.world === at) break;
-        for (const index of taken.reads) touched.reads.add(index);
-        for (const index of taken.writes) touched.writes.add(index);
+        const taken = this.unseen(at, hidden);
+        if (!taken || taken.world === at) break;
+        touch(touched, taken);
         at = taken.world;
-        if (hidden.actor === demand.actor) note(own, at);
+        if (hidden.actor === demand.actor) touchOwn(at);
       }
       return [hidden, touched];
     });
@@ -230,6 +232,13 @@ export class Validator {
           reached.push(touched);
         }
     return [...found];
+  }
+
+  /** What a hidden choice leads to, where it may be taken. */
+  private unseen(world: World, { actor, event, where }: Hidden): Taken | null {
+    if (where && !where(world)) return null;
+    const taken = this.cast.take(world, actor, event);
+    return taken && taken.bugs.length === 0 ? taken : null;
   }
 
   private meets(world: World, demand: Checked): World | null {
@@ -248,20 +257,19 @@ export class Validator {
     }
     let frontier = worlds;
     const seen = new Set<string>();
-    const limit = this.options.maxWorlds ?? 20_000;
-    const key = (world: World): string => `${world.ids.join()}|${JSON.stringify(world.marks)}`;
     for (const world of frontier) {
-      seen.add(key(world));
+      seen.add(this.cast.keyOf(world));
       visit(world);
     }
-    while (frontier.length > 0 && seen.size < limit) {
+    while (frontier.length > 0 && seen.size < this.maxWorlds) {
       const next: World[] = [];
       for (const world of frontier)
-        for (const { actor, event, where } of hidden) {
-          if (where && !where(world)) continue;
-          const taken = this.cast.take(world, actor, event);
-          if (!taken || taken.bugs.length > 0 || seen.has(key(taken.world))) continue;
-          seen.add(key(taken.world));
+        for (const choice of hidden) {
+          const taken = this.unseen(world, choice);
+          if (!taken) continue;
+          const key = this.cast.keyOf(taken.world);
+          if (seen.has(key)) continue;
+          seen.add(key);
           next.push(taken.world);
           visit(taken.world);
         }
@@ -304,7 +312,7 @@ export class Validator {
 
   /** Events are missing: nothing that was known can be relied on. */
   private forget(line: number): void {
-    if (this.lost++ === 0) this.imprecise.add(`line ${line}: events were lost; what was known before is forgotten`);
+    if (this.lost++ === 0) this.imprecise.push(`line ${line}: events were lost; what was known before is forgotten`);
     this.worlds = [this.cast.start()];
     this.last = null;
     this.hidden.clear();
@@ -328,7 +336,6 @@ export class Validator {
         if (!this.cast.has(address)) this.cast.join(address, logic, input);
       },
       note: (name, value) => this.note(name, value),
-      imprecise: (why) => this.imprecise.add(why),
     };
   }
 
@@ -341,7 +348,7 @@ export class Validator {
       }),
     );
     const reason = this.overflow
-      ? `more than ${this.options.maxWorlds ?? 20_000} states of the model are possible at line ${this.lines}`
+      ? `more than ${this.maxWorlds} states of the model are possible at line ${this.lines}`
       : this.events === 0
         ? 'the log has no event that a protocol could be checked with'
         : null;
@@ -359,7 +366,7 @@ export class Validator {
       last: this.last,
       actors: this.cast.size,
       possible: this.possible,
-      imprecise: [...this.imprecise],
+      imprecise: this.imprecise,
       properties,
       rejection: this.rejection,
       unreached: this.cast.unreached(),

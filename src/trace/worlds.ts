@@ -1,7 +1,7 @@
 import type { AnyActorLogic, AnyMachineSnapshot, AnyStateNode } from 'xstate';
 import { Cascade, type StepResult } from '../explore/cascade.js';
 import { Coverage } from '../explore/coverage.js';
-import { type BugReport, LocalTables } from '../explore/local.js';
+import { type BugReport, type LocalState, LocalTables } from '../explore/local.js';
 import type { Address } from '../system/message.js';
 import { defineSystem, type System, type SystemActor } from '../system/system.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
@@ -15,12 +15,18 @@ export interface World {
   readonly marks: Readonly<Record<string, string>>;
 }
 
+/** A choice or a message from outside. */
+export interface Message {
+  type: string;
+  [field: string]: unknown;
+}
+
 /** A choice that the log does not show: it may be taken at any time. */
 export interface Hidden {
   /** Hidden choices of one group may come before what a demand of that group asks for. */
   group: string;
   actor: Address;
-  event: { type: string };
+  event: Message;
   /** Where it may be taken, if not everywhere. */
   where?: (world: World) => boolean;
 }
@@ -36,8 +42,6 @@ export interface Taken {
   /** What decided: for each message the guards that were asked, `!` before those that said no. */
   decisions: () => string[];
 }
-
-const noFresh: World = { ids: [], marks: {} };
 
 /**
  * A system that grows: an actor joins when a log first shows what it stands for. Its transitions are XState's own, found
@@ -91,8 +95,7 @@ export class Cast {
   }
 
   snapshot(world: World, address: Address): AnySnapshot {
-    const actor = this.actorOf(address);
-    return this.tables.local(actor, this.idIn(world, actor.index)).snapshot;
+    return this.local(world, address).snapshot;
   }
 
   // biome-ignore lint/suspicious/noExplicitAny: of any machine; the mapping knows which
@@ -106,8 +109,7 @@ export class Cast {
   }
 
   rests(world: World, address: Address): boolean {
-    const actor = this.actorOf(address);
-    return this.tables.local(actor, this.idIn(world, actor.index)).rests;
+    return this.local(world, address).rests;
   }
 
   /** The world with some of an actor's context as given: what the log has just shown of something that was unknown. */
@@ -158,14 +160,17 @@ export class Cast {
     if (worlds.length <= 1) return worlds;
     const found = new Map<string, World>();
     for (const world of worlds) {
-      const marks = Object.keys(world.marks);
-      const key =
-        marks.length === 0
-          ? this.padded(world).join()
-          : `${this.padded(world).join()}|${JSON.stringify(marks.sort().map((name) => [name, world.marks[name]]))}`;
+      const key = this.keyOf(world);
       if (!found.has(key)) found.set(key, world);
     }
     return [...found.values()];
+  }
+
+  /** Equal worlds have equal keys. */
+  keyOf(world: World): string {
+    const ids = this.padded(world).join();
+    const marks = Object.keys(world.marks);
+    return marks.length === 0 ? ids : `${ids}|${JSON.stringify(marks.sort().map((name) => [name, world.marks[name]]))}`;
   }
 
   /** States and transitions of the machines that no line has made them take. */
@@ -174,7 +179,7 @@ export class Cast {
   }
 
   start(): World {
-    return noFresh;
+    return { ids: [], marks: {} };
   }
 
   private numberOf(event: { type: string }): number {
@@ -183,6 +188,11 @@ export class Cast {
     const number = this.tables.message(event);
     this.numbers.set(event, number);
     return number;
+  }
+
+  private local(world: World, address: Address): LocalState {
+    const actor = this.actorOf(address);
+    return this.tables.local(actor, this.idIn(world, actor.index));
   }
 
   private actorOf(address: Address): SystemActor {
@@ -213,9 +223,9 @@ export class Cast {
       const { snapshot } = this.tables.local(actor, before);
       if (!('_nodes' in snapshot)) return [];
       const event = this.tables.messages[message] as { type: string };
+      const [chosen] = (snapshot as AnyMachineSnapshot).machine.getTransitionData(snapshot as AnyMachineSnapshot, event);
       return (snapshot as unknown as { _nodes: AnyStateNode[] })._nodes.flatMap((node) => {
         const candidates = node.transitions.get(event.type) ?? [];
-        const [chosen] = (snapshot as AnyMachineSnapshot).machine.getTransitionData(snapshot as AnyMachineSnapshot, event);
         const at = candidates.indexOf(chosen as never);
         return candidates
           .slice(0, at < 0 ? candidates.length : at + 1)

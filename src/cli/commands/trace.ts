@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
-import { fromEvent, lastValueFrom, takeUntil, takeWhile, tap } from 'rxjs';
+import { fromEvent, takeUntil } from 'rxjs';
 import { validationDocument, validationText } from '../../format/validation.js';
 import { protocols } from '../../protocols/index.js';
 import { UsageError } from '../../system/errors.js';
 import { didYouMean } from '../../system/nearest.js';
 import { traceLines } from '../../trace/read.js';
-import { Validator } from '../../trace/validator.js';
+import { validate } from '../../trace/validate.js';
 import type { Context } from '../context.js';
 import { exitCodes } from '../failure.js';
 
@@ -18,7 +18,7 @@ export interface TraceFlags {
 }
 
 /** How to get a log in which there is something to check. */
-export const recordLine = (): string =>
+const recordLine = (): string =>
   `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')}; trace-cmd report`;
 
 /** `trace`: does the model allow what a running kernel did? */
@@ -30,19 +30,9 @@ export async function trace({ io, palette }: Context, log: string, flags: TraceF
   }
   if (flags.from !== undefined && flags.to !== undefined && flags.to < flags.from) throw new UsageError(`option '--to' is before '--from'`);
   const { from, to } = flags;
-  const validator = new Validator(chosen, { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) });
   const lines = traceLines(log === '-' ? io.stdin() : resolve(io.cwd, log), log === '-' ? 'standard input' : log);
-  await lastValueFrom(
-    lines.pipe(
-      takeUntil(fromEvent(io.signal, 'abort')),
-      tap((batch) => {
-        for (const line of batch) validator.line(line);
-      }),
-      takeWhile(() => !validator.done),
-    ),
-    { defaultValue: null },
-  );
-  const validation = validator.result();
+  const options = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+  const validation = await validate(lines.pipe(takeUntil(fromEvent(io.signal, 'abort'))), chosen, options);
   if (validation.read === 0) throw new UsageError(`'${log}' has no line of an ftrace log; record one with: ${recordLine()}`);
   if (flags.json) io.stdout(`${JSON.stringify(validationDocument(log, validation), null, 2)}\n`);
   else io.stdout(validationText(log, validation, palette, flags.verbose === true));
