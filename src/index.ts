@@ -95,8 +95,9 @@ export {
   type SystemConfig,
 } from './system/system.js';
 export { fieldsOf, pointer, type TraceEvent } from './trace/event.js';
+export { type Moment, type MomentState, momentAround } from './trace/moment.js';
 export { type NoEvent, parseLine, type TraceLine } from './trace/parse.js';
-export type { Demand, Protocol, Rule, Scene } from './trace/protocol.js';
+export type { Demand, Operation, Protocol, Rule, Scene } from './trace/protocol.js';
 export { traceEvents, traceLines } from './trace/read.js';
 export { validate } from './trace/validate.js';
 export { type Rejection, type ValidateOptions, type Validation, Validator } from './trace/validator.js';

@@ -109,8 +109,6 @@ export const cpu = setup({
     isOtherMm: ({ context }) => context.flush?.remote === true && requestOf(context).mm !== context.loadedMm,
     noMmLoaded: ({ context }) => requestOf(context).mm !== context.loadedMm,
     isLazy: ({ context }) => context.lazy,
-    /** Up to 6.13: a lazy CPU that leaves an address space leaves its mm_cpumask too. */
-    leavesMask: () => false,
     /** A later flush has done it already. */
     isUpToDate: ({ context }) => requestOf(context).gen <= localGen(context),
     isCurrent: ({ context, event }) => received(event, 'tlb_gen').gen === localGen(context),
@@ -321,7 +319,7 @@ export const cpu = setup({
         },
         leave_mm: {
           description: 'A lazy CPU has no use for this address space: init_mm is loaded instead',
-          always: [{ guard: 'leavesMask', target: 'flushed', actions: 'clearOwnBit' }, { target: 'flushed' }],
+          always: 'flushed',
         },
         read_mm_tlb_gen: {
           description: 'How much is owed by now? One generation: its range; more: everything. The ASID is then at the generation read.',

@@ -68,13 +68,7 @@ type Event =
   | Signed<{ type: 'pte.get_and_clear'; vpn: number } | { type: 'pte.clear'; vpn: number } | { type: 'pte.set'; vpn: number; pte: Pte }>
   | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number }>
   | Signed<{ type: 'vma.find'; vpn: number } | { type: 'vma.link'; vpns: number[] } | { type: 'vma.unlink'; vpns: number[] }>
-  | Signed<
-      | { type: 'tlb_gen.inc' }
-      | { type: 'tlb_gen.read' }
-      | { type: 'cpumask.read' }
-      | { type: 'cpumask.set'; cpu: Address }
-      | { type: 'cpumask.clear'; cpu?: Address }
-    >
+  | Signed<{ type: 'tlb_gen.inc' } | { type: 'tlb_gen.read' } | { type: 'cpumask.read' } | { type: 'cpumask.set'; cpu: Address } | { type: 'cpumask.clear' }>
   | Signed<{ type: 'gather.begin' } | { type: 'gather.end' } | { type: 'gather.read' }>
   | Signed<{ type: 'has_pinned.set' } | { type: 'seqcount.read' }>;
 
@@ -131,12 +125,7 @@ export const addressSpace = setup({
     replyGen: reply(({ context }) => ({ type: 'tlb_gen', gen: context.tlbGen })),
     replyCpumask: reply(({ context }) => ({ type: 'cpumask', cpus: context.cpumask })),
     setCpu: assign({ cpumask: ({ context, event }) => [...new Set([...context.cpumask, received(event, 'cpumask.set').cpu])].sort() }),
-    clearCpu: assign({
-      cpumask: ({ context, event }) => {
-        const { from, cpu } = received(event, 'cpumask.clear');
-        return context.cpumask.filter((other) => other !== (cpu ?? from));
-      },
-    }),
+    clearCpu: assign({ cpumask: ({ context, event }) => context.cpumask.filter((cpu) => cpu !== received(event, 'cpumask.clear').from) }),
     gatherBegin: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending + 1 }),
     gatherEnd: assign({ tlbFlushPending: ({ context }) => context.tlbFlushPending - 1 }),
     replyGathers: reply(({ context }) => ({ type: 'gathers', pending: context.tlbFlushPending })),

@@ -11,7 +11,6 @@ interface Context extends Input {
   caller: Address;
   /** Whose address space to load; null: init_mm. */
   next: Address | null;
-  prev: Address | null;
   /** tlb_gen of `next`, as read; null: not read yet. */
   gen: number | null;
 }
@@ -22,12 +21,12 @@ type Event =
   | Signed<{ type: 'loaded_mm'; mm: Address | null } | { type: 'is_lazy'; mode: 'lazy' | 'running' } | { type: 'tlb_gen'; gen: number }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', next: null, prev: null, gen: null };
+const idle = { caller: '', next: null, gen: null };
 
 /**
  * context_switch (kernel/sched/core.c) with enter_lazy_tlb and switch_mm_irqs_off (arch/x86/mm/tlb.c, 7.3). Called with
  * whom to switch to: an address space, init_mm (null), or a kernel thread, which borrows what is loaded. The bit of the
- * address space left stays in its mm_cpumask until an IPI finds it out of date (up to 6.13: is cleared at once). Domain
+ * address space left stays in its mm_cpumask until an IPI finds it out of date. Domain
  * table 1.c, rows B3, B5.
  */
 export const contextSwitch = setup({
@@ -39,9 +38,6 @@ export const contextSwitch = setup({
     /** Safeguard: flushes that left a lazy CPU out are made up for when it stops being lazy. */
     comparesGen: () => true,
     isInitMm: ({ event }) => received(event, 'loaded_mm').mm === null,
-    /** Up to 6.13: the address space left is told at once; later ones leave that to the next IPI. */
-    clearsPrevBit: () => false,
-    leavesUserMm: ({ context }) => context.prev !== null,
     toInitMm: ({ context }) => context.next === null,
     /** Safeguard: first in the mask, so that IPIs arrive, and only then the generation that they would bring. */
     setsMaskFirst: () => true,
@@ -62,11 +58,6 @@ export const contextSwitch = setup({
     writeNext: tell(
       ({ context }) => context.cpu,
       ({ context }) => ({ type: 'loaded_mm.write', mm: context.next }),
-    ),
-    notePrev: assign({ prev: ({ event }) => received(event, 'loaded_mm').mm }),
-    clearPrevBit: tell(
-      ({ context }) => context.prev as Address,
-      ({ context }) => ({ type: 'cpumask.clear', cpu: context.cpu }),
     ),
     setMask: tell(
       ({ context }) => context.next as Address,
@@ -111,10 +102,7 @@ export const contextSwitch = setup({
       description: 'The address space that is loaded already, or another one?',
       entry: 'readLoadedMm',
       on: {
-        loaded_mm: [
-          { guard: 'isSameMm', target: 'was_lazy' },
-          { target: 'leave_prev', actions: 'notePrev' },
-        ],
+        loaded_mm: [{ guard: 'isSameMm', target: 'was_lazy' }, { target: 'leave_prev' }],
       },
     },
     was_lazy: {
@@ -139,17 +127,7 @@ export const contextSwitch = setup({
     leave_prev_lazy: { description: 'is_lazy = false', on: { step: { target: 'write_switching', actions: 'clearLazy' } } },
     write_switching: {
       description: 'loaded_mm = LOADED_MM_SWITCHING: who flushes cannot know what is loaded',
-      on: {
-        step: [
-          { guard: 'clearsPrevBit', target: 'has_prev', actions: 'writeSwitching' },
-          { target: 'start_next', actions: 'writeSwitching' },
-        ],
-      },
-    },
-    has_prev: { description: 'Up to 6.13: init_mm has no mask', always: [{ guard: 'leavesUserMm', target: 'cpumask_clear_cpu' }, { target: 'start_next' }] },
-    cpumask_clear_cpu: {
-      description: 'Up to 6.13: out of the mm_cpumask of the address space left',
-      on: { step: { target: 'start_next', actions: 'clearPrevBit' } },
+      on: { step: { target: 'start_next', actions: 'writeSwitching' } },
     },
     start_next: {
       description: 'init_mm needs neither mask nor generation',

@@ -52,6 +52,16 @@ export const nameValue =
     return { ...before, [name]: value };
   };
 
+/** Parser of a list of numbers, such as `0,2-3`. */
+export const numberList =
+  (flag: string) =>
+  (text: string): number[] =>
+    text.split(',').flatMap((part) => {
+      const [, first, last = first] = /^(\d{1,4})(?:-(\d{1,4}))?$/.exec(part) ?? [];
+      if (first === undefined || Number(last) < Number(first)) throw within(flag, "a list of numbers such as '0,2-3'", text);
+      return Array.from({ length: Number(last) - Number(first) + 1 }, (_, n) => Number(first) + n);
+    });
+
 export const formatNames = ['columns', 'steps', 'mermaid', 'json'] as const;
 export type FormatName = (typeof formatNames)[number];
 

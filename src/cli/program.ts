@@ -7,7 +7,7 @@ import { type ShowFlags, show } from './commands/show.js';
 import { type TraceFlags, trace } from './commands/trace.js';
 import type { Context } from './context.js';
 import { exitCodes } from './failure.js';
-import { type FormatName, formatNames, formats, nameValue, seconds, size, wholeNumber } from './options.js';
+import { type FormatName, formatNames, formats, nameValue, numberList, seconds, size, wholeNumber } from './options.js';
 
 const naming = 'a scenario, a variant (scenario/variant), a pattern of either (gup-*), or a module that exports a system';
 // A token carries four bytes a step at most; longer runs than this are of no use to anybody.
@@ -97,6 +97,11 @@ export function program(context: Context, done: (code: number) => void): Command
       new Option('--json', 'print one JSON document (shootdown.trace/1)'),
       new Option('--from <line>', 'begin at this line').argParser(wholeNumber('--from')),
       new Option('--to <line>', 'end with this line').argParser(wholeNumber('--to')),
+      new Option('--cpus <list>', "check what these CPUs' lines say (0,2-3); the lines of others move the model only").argParser(numberList('--cpus')),
+      new Option('--around <line>', 'show what was under way around this line, and what each task did').argParser(wholeNumber('--around')),
+      new Option('--lines <n>', 'with --around: so many lines before and after it (default 20)').argParser(wholeNumber('--lines')),
+      new Option('--explore', 'with --around: explore every other order in which that could have come'),
+      ...limitOptions(),
       new Option('--verbose', 'also list events without a rule, and what no line made the machines do'),
     ],
   ).action(finishing((log: string, flags: TraceFlags) => trace(context, log, flags)));

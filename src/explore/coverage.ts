@@ -40,9 +40,9 @@ export class Coverage {
   }
 
   /** `machine: state` and `machine: state --event-->` (with its position where an event has several) that no schedule reached; BUG states are left out. */
-  unreached(): string[] {
+  unreached(actors: readonly SystemActor[] = this.system.actors): string[] {
     const missing = new Set<string>();
-    for (const { logic } of this.system.actors) {
+    for (const { logic } of actors) {
       if (!isMachine(logic)) continue;
       const seen = this.states.get(logic.id) ?? new Set();
       for (const node of stateNodes(logic)) {
@@ -52,6 +52,17 @@ export class Coverage {
       }
     }
     return [...missing];
+  }
+
+  /** All transitions of the actors' machines, by name; those into BUG states are left out. */
+  transitionsIn(actors: readonly SystemActor[]): string[] {
+    const machines = actors.flatMap(({ logic }) => (isMachine(logic) ? [logic] : []));
+    return [...new Set(machines.flatMap(stateNodes).flatMap((node) => this.transitionsOf(node)))];
+  }
+
+  /** Transitions that some schedule took. */
+  reached(): string[] {
+    return [...this.transitions].sort();
   }
 
   private transitionsOf(node: AnyStateNode): string[] {

@@ -11,6 +11,8 @@ export interface ColumnsOptions {
   fold?: boolean;
   /** Characters a line; default 75, what a commit message has room for. */
   width?: number;
+  /** What a step does, where the state before it does not say it. */
+  name?: (step: LiveStep, before: AnySnapshot) => string | null;
 }
 
 interface Cell {
@@ -55,12 +57,13 @@ function arrange({ system, steps }: Replay, total: number): Columns {
 }
 
 /** The actor's state before the step (in kernel machines, the function), and what it was answered. */
-function textOf({ choice, messages }: LiveStep, before: AnySnapshot): string {
+function textOf(step: LiveStep, before: AnySnapshot, name: ColumnsOptions['name']): string {
+  const { choice, messages } = step;
   const { address } = choice.actor;
   // From whom it spoke to first; what others say may be the next call already.
   const asked = messages.find(({ from, to }) => from === address && to !== address)?.to;
   const reply = messages.find(({ from, to }) => from === asked && to === address);
-  const what = choice.event.type === 'step' ? placeOf(before) : choiceText(choice);
+  const what = name?.(step, before) ?? (choice.event.type === 'step' ? placeOf(before) : choiceText(choice));
   return reply ? `${what}: ${brief(reply.event) || reply.event.type}` : what;
 }
 
@@ -109,7 +112,7 @@ export function columns(replay: Replay, ending: string | null, options: ColumnsO
   const before = actingBefore(replay);
   const cells = replay.steps.map((step, at): Cell => {
     const { column, prefix } = place(step.choice.actor);
-    return { column, text: prefix + textOf(step, before[at] as AnySnapshot) };
+    return { column, text: prefix + textOf(step, before[at] as AnySnapshot, options.name) };
   });
   const shown = folding ? fold(replay.steps, cells) : cells;
   return [

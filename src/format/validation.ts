@@ -68,19 +68,23 @@ export function validationText(name: string, validation: Validation, palette: Pa
           `  ${count(validation.broken.count, 'line')} not understood, the first is line ${validation.broken.first[0]?.line}: ${validation.broken.first[0]?.text}`,
         ]
       : []),
-    ...(validation.lost > 0 ? [`  events were lost in ${count(validation.lost, 'place')}; what was known before each is forgotten`] : []),
+    ...(validation.lost > 0 ? [`  events were lost in ${count(validation.lost, 'place')}`] : []),
+    ...validation.imprecise.map((text) => `  ${text}`),
     ...properties.map(
       (property) =>
         `  ${property.name.padEnd(names)}  ${property.verdict.padEnd(9)}  ${property.description}${property.asked > 0 ? ` (${thousands(property.asked)} times)` : ''}`,
     ),
+    `  ${thousands(validation.coverage.reached.length)} of the machines' ${thousands(validation.coverage.transitions)} transitions taken`,
     ...rejection(validation),
     ...(verbose
       ? [
           '',
           '  events without a rule:',
           ...Object.entries(validation.unmapped).map(([event, times]) => `    ${event} ${thousands(times)}`),
-          '  of the machines, never taken:',
-          ...validation.unreached.map((what) => `    ${what}`),
+          '  of the machines, taken:',
+          ...validation.coverage.reached.map((what) => `    ${what}`),
+          '  never taken:',
+          ...validation.coverage.unreached.map((what) => `    ${what}`),
         ]
       : []),
     '',

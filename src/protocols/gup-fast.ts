@@ -1,18 +1,27 @@
 import type { SnapshotFrom } from 'xstate';
 import type { cpu } from '../../machines/hardware/cpu.js';
 import type { Protocol, Rule } from '../trace/protocol.js';
-import { joinCpu } from './shootdown.js';
-import { joinTask, nameOf, taskOf } from './task.js';
+
+import { joinCaller, nameOf, taskOf } from './task.js';
+import { joinCpu } from './tlb.js';
 
 type CpuContext = SnapshotFrom<typeof cpu>['context'];
 
 const begins: Rule = (event, _fields, scene) => {
   const on = joinCpu(scene, event.cpu);
-  const task = joinTask(scene, event);
+  const from = joinCaller(scene);
   const says = `${nameOf(event)} walks page tables with interrupts ${event.irqsOff ? 'off' : 'on'}`;
   return [
-    { kind: 'take', actor: on, event: { type: 'irq.save', from: task }, where: () => event.irqsOff, says, property: 'P11' },
-    { kind: 'note', name: `${on} walking`, value: task },
+    {
+      kind: 'take',
+      actor: on,
+      event: { type: 'irq.save', from },
+      does: { kind: 'sends', to: on, event: { type: 'irq.save' }, awaits: null },
+      where: () => event.irqsOff,
+      says,
+      property: 'P11',
+    },
+    { kind: 'note', name: `${on} walking`, value: taskOf(event) },
   ];
 };
 
@@ -24,7 +33,14 @@ const ends: Rule = (event, _fields, scene) => {
   const says = `${nameOf(event)} ends its walk on CPU ${event.cpu}`;
   return [
     { kind: 'is', actor: on, where: () => task === taskOf(event), says, property: 'P11b' },
-    { kind: 'take', actor: on, event: { type: 'irq.restore', from: task }, says, property: 'P11' },
+    {
+      kind: 'take',
+      actor: on,
+      event: { type: 'irq.restore', from: joinCaller(scene) },
+      does: { kind: 'sends', to: on, event: { type: 'irq.restore' }, awaits: null },
+      says,
+      property: 'P11',
+    },
     { kind: 'note', name: `${on} walking`, value: null },
   ];
 };

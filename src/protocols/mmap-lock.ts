@@ -2,7 +2,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { pointer } from '../trace/event.js';
 import type { Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-import { joinTask, nameOf } from './task.js';
+import { listener, nameOf, taskOf } from './task.js';
 
 const lockOf = (mm: string): string => `mmap_lock:${mm}`;
 const downgrade = (lock: string, task: string): Hidden => ({ group: lock, actor: lock, event: { type: 'downgrade_write', from: task } });
@@ -17,7 +17,8 @@ function joinLock(scene: Scene, mm: string): string {
 
 const acquired: Rule = (event, fields, scene) => {
   if (fields.success !== 'true') return [];
-  const task = joinTask(scene, event);
+  const task = taskOf(event);
+  scene.join(task, listener);
   const lock = joinLock(scene, pointer(fields.mm));
   const write = fields.write === 'true';
   // Nobody can have held it since before the log when a writer takes it.
@@ -28,6 +29,7 @@ const acquired: Rule = (event, fields, scene) => {
       kind: 'take',
       actor: lock,
       event: { type: write ? 'down_write' : 'down_read', from: task },
+      does: { kind: 'sends', to: lock, event: { type: write ? 'down_write' : 'down_read' }, awaits: 'locked' },
       group: lock,
       outcome: ({ deliveries, world }) => (deliveries().some(({ to, event: { type } }) => to === task && type === 'locked') ? world : null),
       says: `${nameOf(event)} takes mmap_lock for ${write ? 'writing' : 'reading'}`,
@@ -39,7 +41,8 @@ const acquired: Rule = (event, fields, scene) => {
 };
 
 const released: Rule = (event, fields, scene) => {
-  const task = joinTask(scene, event);
+  const task = taskOf(event);
+  scene.join(task, listener);
   const lock = joinLock(scene, pointer(fields.mm));
   const write = fields.write === 'true';
   const began = scene.notes.get(`${lock} began`);
@@ -61,6 +64,7 @@ const released: Rule = (event, fields, scene) => {
       actor: lock,
       group: lock,
       event: { type: write ? 'up_write' : 'up_read', from: task },
+      does: { kind: 'sends', to: lock, event: { type: write ? 'up_write' : 'up_read' }, awaits: null },
       says: `${nameOf(event)} releases mmap_lock, held for ${write ? 'writing' : 'reading'}`,
       property: 'P13',
     },
@@ -74,5 +78,14 @@ export const mmapLock: Protocol = {
   title: 'mmap_lock',
   events: ['mmap_lock'],
   properties: { P13: 'mmap_lock: a writer is alone, and who releases it holds it' },
+  retires: (address, scene) => {
+    if (address.startsWith('task:')) return (world) => world;
+    if (!address.startsWith(lockOf(''))) return null;
+    const isFree = scene.worlds.every((world) => {
+      const { writer, readers } = scene.cast.context(world, address) as Held;
+      return writer === null && readers.length === 0;
+    });
+    return isFree ? (world) => world : null;
+  },
   rules: { mmap_lock_acquire_returned: acquired, mmap_lock_released: released },
 };

@@ -7,7 +7,7 @@ import { spinlock } from '../../machines/sync/spinlock.js';
 import { pointer } from '../trace/event.js';
 import type { Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-import { joinTask, nameOf, taskOf } from './task.js';
+import { joinCaller, nameOf, taskOf } from './task.js';
 
 type RefContext = SnapshotFrom<typeof percpuRef>['context'];
 
@@ -65,17 +65,21 @@ const periodEnds: Rule = (_event, _fields, scene) => {
 
 const killed: Rule = (event, fields, scene) => {
   const ref = refOf(fields.ref);
-  const task = joinTask(scene, event);
+  const from = joinCaller(scene);
   const first = firstPeriod(scene);
+  const actors = [ref, switchOf(ref), killOf(ref)];
+  const isAnew = scene.notes.has(`${ref} exited`);
+  scene.note(`${ref} exited`, null);
   scene.join(ref, percpuRef, { cpus: allCpus, atomic: fields.atomic === '1' });
   scene.join(switchOf(ref), percpuRefSwitch, { ref, cpus: allCpus });
   scene.join(killOf(ref), percpuRefKill, { ref, rcu: RCU, switchLock: LOCK, callback: switchOf(ref) });
-  if (scene.notes.has(`${task} memunmap_pages`)) scene.note(`${task} memunmap_pages`, ref);
+  if (scene.notes.has(`${taskOf(event)} memunmap_pages`)) scene.note(`${taskOf(event)} memunmap_pages`, ref);
   const says = `${nameOf(event)} kills ${ref}`;
   return [
     ...first,
+    ...(isAnew ? [{ kind: 'learn' as const, worlds: (world: World) => [actors.reduce((next, actor) => scene.cast.anew(next, actor), world)] }] : []),
     { kind: 'is', actor: ref, where: (world) => refIn(scene, world, ref).dead === (fields.dead === '1'), says, property: 'P23' },
-    { kind: 'take', actor: killOf(ref), group, event: { type: 'call', from: task }, says, property: 'P23' },
+    { kind: 'take', actor: killOf(ref), group, event: { type: 'call', from }, says, property: 'P23' },
     { kind: 'hide', hidden: stepOf(killOf(ref)) },
   ];
 };
@@ -206,6 +210,9 @@ const exited: Rule = (_event, fields, scene) => {
       says: `${ref} is freed`,
       property: 'P23',
     },
+    { kind: 'show', hidden: stepOf(killOf(ref)) },
+    { kind: 'show', hidden: stepOf(switchOf(ref)) },
+    { kind: 'note', name: `${ref} exited`, value: 'yes' },
   ];
 };
 
@@ -218,6 +225,10 @@ export const percpuRefs: Protocol = {
     P22: 'a percpu_ref goes atomic only after a grace period that began after its kill',
     P23: 'release runs only after kill, and after the switch to atomic mode',
     P24: "memory is removed only after its page map's last reference",
+  },
+  retires: (address, scene) => {
+    const ref = /ref:\w+$/.exec(address)?.[0];
+    return ref !== undefined && scene.notes.has(`${ref} exited`) ? (world) => world : null;
   },
   rules: {
     rcu_gp_init: periodBegins,

@@ -1,33 +1,39 @@
 import { fromTransition, type SnapshotFrom } from 'xstate';
-import { interconnect } from '../../actors/interconnect.js';
-import { asidKey, cpu, isAsid } from '../../machines/hardware/cpu.js';
-import { addressSpace } from '../../machines/memory/address-space.js';
-import { contextSwitch } from '../../machines/paths/context-switch.js';
+import { isAsid } from '../../machines/hardware/cpu.js';
 import { flushTlb } from '../../machines/paths/flush-tlb.js';
 import { post } from '../system/message.js';
 import { pointer, type TraceEvent } from '../trace/event.js';
 import type { Demand, Protocol, Rule, Scene } from '../trace/protocol.js';
 import type { Hidden, World } from '../trace/worlds.js';
-import { joinTask, listener, nameOf, taskOf } from './task.js';
+import { pageProperties, pageRules } from './pages.js';
+import { joinCaller, nameOf, taskOf } from './task.js';
+import {
+  cpuAt,
+  cpuIn,
+  gatheredBy,
+  group,
+  guess,
+  guessGen,
+  isKernel,
+  joinCpu,
+  joinMm,
+  learnMask,
+  mayCache,
+  mmAt,
+  mmIn,
+  net,
+  owedBy,
+  switchOf,
+  UNKNOWN,
+  withoutMm,
+} from './tlb.js';
 
-type CpuContext = SnapshotFrom<typeof cpu>['context'];
-type MmContext = SnapshotFrom<typeof addressSpace>['context'];
 type FlushContext = SnapshotFrom<typeof flushTlb>['context'];
 
-/** As up to 6.13: a CPU that leaves an address space leaves its mm_cpumask at once. Where it does not, the next flush shows it. */
-const cpu612 = cpu.provide({ guards: { leavesMask: () => true } });
-const contextSwitch612 = contextSwitch.provide({ guards: { clearsPrevBit: () => true } });
-
-const group = 'shootdown';
-const net = 'interconnect';
-/** Padded, so that they sort as the kernel walks them. */
-const cpuAt = (number: number | string): string => `cpu${String(number).padStart(4, '0')}`;
-const mmAt = (text: string | undefined): string => `mm:${pointer(text)}`;
-const flushOf = ({ pid, cpu: on }: TraceEvent): string => `flush:${pid}@${on}`;
-const switchOf = (number: number): string => `context_switch:${cpuAt(number)}`;
-/** What is loaded on a CPU before the log shows it. It is no address space. */
-const UNKNOWN = 'unknown';
-const isKernel = (text: string | undefined): boolean => pointer(text).startsWith('ffffffff') || pointer(text) === '0';
+const FLUSH = 'flush:';
+const callerOf = ({ pid, cpu: on }: TraceEvent): string => `${pid}@${on}`;
+/** The flush that a task is in the middle of; empty: none that the log has shown to begin. */
+const flushOf = (scene: Scene, event: TraceEvent): string => scene.notes.get(`${callerOf(event)} flush`) ?? '';
 
 const step = { type: 'step' };
 const stepOf = (actor: string): Hidden => ({ group, actor, event: step });
@@ -42,55 +48,10 @@ const flushSteps = (scene: Scene, flush: string, on: string): Hidden => ({
   },
 });
 
-const cpuIn = (scene: Scene, world: World, address: string): CpuContext => scene.cast.context(world, address);
-const mmIn = (scene: Scene, world: World, address: string): MmContext => scene.cast.context(world, address);
 const flushIn = (scene: Scene, world: World, address: string): FlushContext => scene.cast.context(world, address);
 
 /** A log's generations are the model's plus a constant that its first flush of the address space shows. */
 const generation = (scene: Scene, mm: string, logged: string | undefined): number => Number(logged) - Number(scene.notes.get(`${mm} offset`) ?? 0);
-
-export function joinCpu(scene: Scene, number: number): string {
-  const address = cpuAt(number);
-  scene.join(UNKNOWN, listener);
-  scene.join(net, interconnect, { cpus: [] });
-  scene.join(address, cpu612, { mm: UNKNOWN, interconnect: net });
-  scene.join(switchOf(number), contextSwitch612, { cpu: address });
-  return address;
-}
-
-function joinMm(scene: Scene, address: string): string {
-  scene.join(UNKNOWN, listener);
-  scene.join(address, addressSpace, { ptes: {}, vmas: [], cpumask: [] });
-  return address;
-}
-
-/** Where it is not known what a CPU has loaded, it is this address space, lazily or not, or another one. */
-const guess = (scene: Scene, on: string, mm: string): Demand => ({
-  kind: 'learn',
-  worlds: (world) => {
-    const { loadedMm } = cpuIn(scene, world, on);
-    if (loadedMm !== UNKNOWN) return [world];
-    return [
-      scene.cast.learn(world, on, { loadedMm: mm, cr3: mm, lazy: false }),
-      scene.cast.learn(world, on, { loadedMm: mm, cr3: mm, lazy: true }),
-      scene.cast.learn(world, on, { lazy: false }),
-    ];
-  },
-});
-
-/** Where it is not known to which generation a CPU's entries of an address space are flushed, it is one of these. */
-const guessGen = (scene: Scene, on: string, mm: string, gens: (world: World) => number[]): Demand => ({
-  kind: 'learn',
-  worlds: (world) => {
-    const { ctxs } = cpuIn(scene, world, on);
-    if (ctxs[mm] !== undefined) return [world];
-    return gens(world).map((known) => scene.cast.learn(world, on, { ctxs: { ...ctxs, [mm]: known } }));
-  },
-});
-
-/** Virtual pages that stand for all in a task's gather, which its next flush is taken to cover, and for all whose flush it owes. */
-const gatheredBy = (pid: number): number => 2 * pid;
-const owedBy = (pid: number): number => 2 * pid + 1;
 
 /** Flushes of an address space that are under way. */
 const flushesOf = (scene: Scene, mm: string): number => Number(scene.notes.get(`${mm} flushes`) ?? 0);
@@ -127,30 +88,44 @@ function countAnew(scene: Scene, mm: string): Demand[] {
   ];
 }
 
+/** An mm_struct begins with generation 1: where more was seen before, another one has its address now. */
+function beginsAnew(scene: Scene, mm: string, before: number): Demand[] {
+  if (before !== 1 || !scene.notes.has(`${mm} offset`) || scene.worlds.some((world) => mmIn(scene, world, mm).tlbGen <= generation(scene, mm, '1'))) return [];
+  scene.note(`${mm} offset`, null);
+  scene.note(`${mm} flushes`, null);
+  return [{ kind: 'learn', worlds: (world) => [scene.cast.anew(withoutMm(scene, world, mm), mm)] }];
+}
+
 const flushCalled: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
   const on = joinCpu(scene, event.cpu);
-  const task = joinTask(scene, event);
-  const flush = flushOf(event);
+  const from = joinCaller(scene);
+  const flush = `${FLUSH}${callerOf(event)}/${pointer(fields.mm)}`;
+  scene.note(`${callerOf(event)} flush`, flush);
   scene.note(`${on} flushed`, 'yes');
-  if (!scene.cast.has(flush)) scene.join(flush, flushTlb, { cpu: on, mm: '', interconnect: net, kind: 'ipi' });
+  scene.join(flush, flushTlb, { cpu: on, mm, interconnect: net, kind: 'ipi' });
   const before = Number(fields.gen_before);
   const all = pointer(fields.end) === 'ffffffffffffffff' || (Number(fields.end) - Number(fields.start)) / 2 ** Number(fields.stride) > 33;
+  const fresh = beginsAnew(scene, mm, before);
   const known = scene.notes.has(`${mm} offset`);
   // Nobody else is in the middle of a flush of it, or it would be known: its generation is the same in all worlds.
-  if (!known) scene.note(`${mm} offset`, String(before - mmIn(scene, scene.worlds[0] as World, mm).tlbGen));
+  if (!known) scene.note(`${mm} offset`, String(before - (fresh.length > 0 ? 1 : mmIn(scene, scene.worlds[0] as World, mm).tlbGen)));
   const says = `${nameOf(event)} on CPU ${event.cpu} reads generation ${before}`;
-  const anew = known ? countAnew(scene, mm) : [];
+  const anew = known ? countAnew(scene, mm) : fresh;
   scene.note(`${mm} flushes`, String(flushesOf(scene, mm) + 1));
+  scene.note(`${flush} frees`, fields.freed_tables === '1' ? 'tables' : null);
+  scene.note(`${flush} queued`, null);
+  const call = { vpns: all ? ('all' as const) : [gatheredBy(event.pid)], freedTables: fields.freed_tables === '1' };
   return [
     ...anew,
     { kind: 'is', actor: mm, group, where: (world) => mmIn(scene, world, mm).tlbGen === generation(scene, mm, fields.gen_before), says, property: 'P07' },
     guess(scene, on, mm),
-    { kind: 'learn', worlds: (world) => [scene.cast.learn(world, flush, { mm })] },
+    learnMask(scene, mm),
     {
       kind: 'take',
       actor: flush,
-      event: { type: 'call', from: task, vpns: all ? 'all' : [gatheredBy(event.pid)], freedTables: fields.freed_tables === '1' },
+      event: { type: 'call', from, ...call },
+      does: { kind: 'sends', to: flush, event: { type: 'call', ...call }, awaits: 'return' },
       where: (world) => scene.cast.rests(world, flush),
       says: `${nameOf(event)} flushes while a flush of its own is under way`,
       property: 'P01',
@@ -159,24 +134,16 @@ const flushCalled: Rule = (event, fields, scene) => {
   ];
 };
 
+type Owing = { mm: string; caller: string } | null;
 /** arch_tlbbatch_add_pending: an unmap whose flush is put off takes a generation too, in a step that the log does not show. */
-const addPending = fromTransition((mm: string | null, event: { type: 'call'; mm: string; from: string } | { type: 'step' }, scope): string | null => {
-  if (event.type === 'call') return event.mm;
-  if (mm !== null) post(scope, mm, { type: 'tlb_gen.inc' });
+const addPending = fromTransition((owing: Owing, event: { type: 'call'; mm: string; from: string } | { type: 'step' } | { type: 'tlb_gen' }, scope): Owing => {
+  if (event.type === 'call') return { mm: event.mm, caller: event.from };
+  if (event.type === 'tlb_gen' || owing === null) return owing;
+  post(scope, owing.mm, { type: 'tlb_gen.inc' });
+  post(scope, owing.caller, { type: 'return' });
   return null;
 }, null);
-const owingOf = (pid: number): string => `arch_tlbbatch_add_pending:${pid}`;
-
-/** TLB fills have no events: whoever has the address space loaded may have the page cached. */
-const mayCache = (scene: Scene, mm: string, vpn: number): Demand => ({
-  kind: 'learn',
-  worlds: (world) => [
-    scene.cast.addresses('cpu').reduce((next, on) => {
-      const { loadedMm, tlb } = cpuIn(scene, next, on);
-      return loadedMm === mm ? scene.cast.learn(next, on, { tlb: { ...tlb, [asidKey(mm, vpn)]: { pfn: vpn, write: true, dirty: true } } }) : next;
-    }, world),
-  ],
-});
+const owingOf = (pid: number | ''): string => `arch_tlbbatch_add_pending:${pid}`;
 
 const flushOwed: Rule = (event, fields, scene) => {
   const mm = joinMm(scene, mmAt(fields.mm));
@@ -185,25 +152,37 @@ const flushOwed: Rule = (event, fields, scene) => {
   scene.note(`${owing} called`, 'yes');
   const says = `${nameOf(event)} owes a flush of ${mm}`;
   const page = scene.notes.get(`${taskOf(event)} unmaps`);
-  if (page !== undefined) scene.note(`page:${page}`, `batch ${mm} ${owedBy(event.pid)}`);
+  if (page !== undefined) scene.note(`page:${page}`, `batch ${mm} ${owedBy(event.pid)} ${event.line}`);
   return [
     ...(page === undefined ? [] : [mayCache(scene, mm, owedBy(event.pid))]),
-    { kind: 'take', actor: owing, event: { type: 'call', mm, from: owing }, says, property: 'P06' },
+    {
+      kind: 'take',
+      actor: owing,
+      event: { type: 'call', mm, from: joinCaller(scene) },
+      does: { kind: 'sends', to: owing, event: { type: 'call', mm }, awaits: 'return' },
+      says,
+      property: 'P06',
+    },
     { kind: 'hide', hidden: stepOf(owing) },
   ];
 };
 
-/** CPU numbers of a mask: `0xf`. */
-const cpusIn = (mask: string | undefined): number[] => {
-  const bits = BigInt(`0x${pointer(mask)}`);
-  return Array.from({ length: 64 }, (_, n) => n).filter((n) => (bits >> BigInt(n)) & 1n);
-};
+/** CPU numbers of a mask: `0xf`, `00000000,0000000d`, or a list: `0,2-3`. */
+function cpusIn(mask = ''): number[] {
+  if (!/^(0x)?[\da-f]+$/i.test(mask) && !/^[\da-f]{8}(,[\da-f]{8})+$/i.test(mask))
+    return mask.split(',').flatMap((range) => {
+      const [first = 0, last = first] = range.split('-').map(Number);
+      return Array.from({ length: last - first + 1 }, (_, n) => first + n);
+    });
+  const bits = BigInt(`0x${pointer(mask).replaceAll(',', '')}`);
+  return Array.from({ length: 4 * mask.length }, (_, n) => n).filter((n) => (bits >> BigInt(n)) & 1n);
+}
 
 const multiCalled: Rule = (event, fields, scene) => {
-  const flush = flushOf(event);
+  const flush = flushOf(scene, event);
   // Without an address space it is a batch: reclaim's, for many.
   if (pointer(fields.mm) === '0' || !scene.cast.has(flush)) {
-    scene.note(`${flush} batch`, 'yes');
+    scene.note(`${callerOf(event)} batch`, 'yes');
     return [];
   }
   const mm = joinMm(scene, mmAt(fields.mm));
@@ -220,7 +199,6 @@ const multiCalled: Rule = (event, fields, scene) => {
       says: `mm_cpumask is ${fields.cpumask}`,
       property: 'P02',
     },
-    // When a CPU that has left the address space leaves the mask depends on the kernel: the log says it.
     { kind: 'learn', worlds: (world) => [scene.cast.learn(world, mm, { cpumask: mask })] },
     ...mask.filter((on) => on !== cpuAt(event.cpu)).map((on) => guess(scene, on, mm)),
     {
@@ -235,18 +213,41 @@ const multiCalled: Rule = (event, fields, scene) => {
 };
 
 const queued: Rule = (event, fields, scene) => {
-  const flush = flushOf(event);
-  if (!event.text.includes('func=flush_tlb_func') || !scene.cast.has(flush) || scene.notes.get(`${flush} batch`)) return [];
+  const flush = flushOf(scene, event);
+  if (!event.text.includes('func=flush_tlb_func') || !scene.cast.has(flush) || scene.notes.get(`${callerOf(event)} batch`)) return [];
   const target = joinCpu(scene, Number(fields.cpu));
+  scene.note(`${flush} queued`, `${scene.notes.get(`${flush} queued`) ?? ''}${fields.cpu} `);
   return [
     {
       kind: 'take',
       actor: flush,
       group,
       event: step,
+      does: { kind: 'outcome', of: flush, value: target },
       where: (world) => scene.cast.at(world, flush) === 'csd_queue_cpu' && flushIn(scene, world, flush).mask[0] === target,
       says: `${nameOf(event)} queues its flush on CPU ${fields.cpu}`,
-      property: 'P05',
+      property: decidedBy(scene, flush),
+    },
+  ];
+};
+
+/** Which property says that a CPU may be left out. */
+const decidedBy = (scene: Scene, flush: string): string => (scene.notes.has(`${flush} frees`) ? 'P04' : 'P05');
+
+const ipiSent: Rule = (event, fields, scene) => {
+  const flush = flushOf(scene, event);
+  // Interrupts that come in between send others.
+  if (event.context !== 'task' || !event.text.includes('callback=generic_smp_call_function_single_interrupt')) return [];
+  if (!scene.cast.has(flush) || scene.notes.get(`${callerOf(event)} batch`)) return [];
+  const to = fields.cpu === undefined ? cpusIn(fields.cpumask) : [Number(fields.cpu)];
+  const queuedCpus = (scene.notes.get(`${flush} queued`) ?? '').split(' ');
+  return [
+    {
+      kind: 'is',
+      actor: flush,
+      where: (world) => scene.cast.rests(world, flush) || to.every((number) => queuedCpus.includes(String(number))),
+      says: `${nameOf(event)} sends IPIs to CPUs ${to.join(', ')}, having queued its flush on ${queuedCpus.join(' ').trim() || 'none'}`,
+      property: 'P03',
     },
   ];
 };
@@ -267,7 +268,7 @@ const isFromBefore = (scene: Scene, initiator: number, on: string): boolean =>
   !scene.notes.has(`${cpuAt(initiator)} flushed`) &&
   !scene.worlds.some((world) =>
     (scene.cast.context(world, net) as { inFlight: { to: string; initiator: string }[] }).inFlight.some(
-      (ipi) => ipi.to === on && ipi.initiator.endsWith(`@${initiator}`),
+      (ipi) => ipi.to === on && ipi.initiator.includes(`@${initiator}/`),
     ),
   );
 
@@ -285,7 +286,7 @@ const funcCalled: Rule = (event, fields, scene) => {
   if (isKernel(fields.mm) && scene.cast.has(on)) return [batchFlush(scene, on)];
   if (!scene.cast.has(mm) || !scene.cast.has(on)) return [];
   const local = Number(fields.initiating_cpu) === event.cpu;
-  const flush = flushOf(event);
+  const flush = flushOf(scene, event);
   // A request from before the log: nothing is known of who sent it.
   if (local && !scene.cast.has(flush)) return [];
   const gen = generation(scene, mm, fields.new_tlb_gen);
@@ -303,6 +304,14 @@ const funcCalled: Rule = (event, fields, scene) => {
     return [
       guess(scene, on, mm),
       ...begin,
+      {
+        kind: 'is',
+        actor: flush,
+        group,
+        where: (world) => scene.cast.at(world, flush) === 'flush_tlb_func',
+        says: `${nameOf(event)} has decided which CPUs to send its flush to`,
+        property: decidedBy(scene, flush),
+      },
       {
         kind: 'is',
         actor: flush,
@@ -388,7 +397,7 @@ const funcReturned: Rule = (event, _, scene) => {
 };
 
 const flushReturned: Rule = (event, fields, scene) => {
-  const flush = flushOf(event);
+  const flush = flushOf(scene, event);
   const mm = mmAt(fields.mm);
   scene.note(`${cpuAt(event.cpu)} flushed`, 'yes');
   if (!scene.cast.has(flush)) return [];
@@ -402,12 +411,13 @@ const flushReturned: Rule = (event, fields, scene) => {
       property: 'P01',
     },
     { kind: 'show', hidden: stepOf(flush) },
+    { kind: 'note', name: `${callerOf(event)} flush`, value: null },
     { kind: 'note', name: `${mm} flushes`, value: String(Number(scene.notes.get(`${mm} flushes`) ?? 1) - 1) },
   ];
 };
 
 const multiReturned: Rule = (event, _, scene) => {
-  scene.note(`${flushOf(event)} batch`, null);
+  scene.note(`${callerOf(event)} batch`, null);
   return [];
 };
 
@@ -415,7 +425,7 @@ const lazyEntered: Rule = (event, fields, scene) => {
   const on = joinCpu(scene, event.cpu);
   const path = switchOf(event.cpu);
   const mm = isKernel(fields.mm) ? null : joinMm(scene, mmAt(fields.mm));
-  const task = joinTask(scene, event);
+  const from = joinCaller(scene);
   scene.note(`${path} called`, 'yes');
   return [
     ...(mm === null
@@ -442,7 +452,8 @@ const lazyEntered: Rule = (event, fields, scene) => {
       kind: 'take',
       actor: path,
       group,
-      event: { type: 'call', from: task, next: 'kthread' },
+      event: { type: 'call', from, next: 'kthread' },
+      does: { kind: 'sends', to: path, event: { type: 'call', next: 'kthread' }, awaits: 'return' },
       says: `CPU ${event.cpu} enters lazy mode`,
       property: 'P05',
     },
@@ -459,7 +470,7 @@ const switched: Rule = (event, fields, scene) => {
   }
   const path = switchOf(event.cpu);
   const next = isKernel(fields.next) ? null : joinMm(scene, mmAt(fields.next));
-  const task = joinTask(scene, event);
+  const from = joinCaller(scene);
   forgetEffects(scene, on);
   scene.note(`${on} switching`, next ?? '');
   scene.note(`${path} called`, 'yes');
@@ -468,11 +479,16 @@ const switched: Rule = (event, fields, scene) => {
       ? []
       : [guess(scene, on, next), guessGen(scene, on, next, (world) => [mmIn(scene, world, next).tlbGen, mmIn(scene, world, next).tlbGen - 1])]),
     { kind: 'learn', worlds: (world) => [scene.cast.mark(world, `${on} switching`, next === null ? null : String(cpuIn(scene, world, on).ctxs[next] ?? 0))] },
+    ...scene.cast
+      .addresses('mm:')
+      .filter((mm) => mm !== next && flushesOf(scene, mm) > 0)
+      .map((mm) => learnMask(scene, mm, on)),
     {
       kind: 'take',
       actor: path,
       group,
-      event: { type: 'call', from: task, next },
+      event: { type: 'call', from, next },
+      does: { kind: 'sends', to: path, event: { type: 'call', next }, awaits: 'return' },
       where: (world) => scene.cast.rests(world, path),
       says: `CPU ${event.cpu} switches to ${next ?? 'init_mm'}`,
       property: 'P09',
@@ -519,6 +535,7 @@ const settleSwitch: Rule = (event, _, scene) => {
       property: 'P09',
     },
     ...(switching === undefined ? [] : [{ kind: 'learn' as const, worlds: (world: World) => [scene.cast.mark(world, mark, null)] }]),
+    ...(switching && flushesOf(scene, switching) > 0 ? [learnMask(scene, switching)] : []),
     { kind: 'show', hidden: stepOf(path) },
   ];
 };
@@ -529,98 +546,14 @@ const switchFlushed: Rule = (event, _, scene) => {
   return [];
 };
 
-const gatherOf = (fields: Record<string, string>): string => `gather:${pointer(fields.tlb)}`;
-
-const gathers: Rule = (_event, fields, scene) => {
-  scene.note(gatherOf(fields), mmAt(fields.mm));
-  return [];
-};
-
-const structPage = 64n;
-
-/** A page goes into a gather. */
-const removed: Rule = (event, fields, scene) => {
-  const gather = gatherOf(fields);
-  const mm = scene.notes.get(gather);
-  if (mm === undefined || !scene.cast.has(mm)) return [];
-  const first = BigInt(`0x${pointer(fields.page)}`);
-  for (let n = 0; n < Number(fields.nr ?? 1); n++)
-    scene.note(`page:${(first + BigInt(n) * structPage).toString(16)}`, `${gather} ${mm} ${gatheredBy(event.pid)}`);
-  return [mayCache(scene, mm, gatheredBy(event.pid))];
-};
-
-/** The page gets another use: no TLB may lead to it any more. */
-const leaves =
-  (what: string): Rule =>
-  (event, fields, scene) => {
-    const page = `page:${pointer(fields.page)}`;
-    const [how, mm, vpn] = scene.notes.get(page)?.split(' ') ?? [];
-    if (mm === undefined) return [];
-    const key = asidKey(mm, Number(vpn));
-    const cpus = scene.cast.addresses('cpu');
-    return [
-      {
-        kind: 'is',
-        actor: mm,
-        group,
-        reads: [mm, ...cpus],
-        where: (world) =>
-          cpus.every((on) => {
-            const { loadedMm, lazy, tlb } = cpuIn(scene, world, on);
-            return loadedMm !== mm || lazy || tlb[key] === undefined;
-          }),
-        says: `${nameOf(event)} ${what} a page of ${mm} that a TLB may still lead to`,
-        property: how === 'batch' ? 'P17' : 'P10',
-      },
-      ...(what === 'frees' ? [{ kind: 'note' as const, name: page, value: null }] : []),
-    ];
-  };
-const freed = leaves('frees');
-
-/** The gather is over: what is freed from here on was flushed. */
-const gathered: Rule = (_event, fields, scene) => {
-  const gather = gatherOf(fields);
-  for (const [name, value] of scene.notes) if (name.startsWith('page:') && value.startsWith(`${gather} `)) scene.note(name, null);
-  scene.note(gather, null);
-  return [];
-};
-
-const clears: Rule = (event, fields, scene) => {
-  const mm = joinMm(scene, mmAt(fields.mm));
-  const mark = `${taskOf(event)} ptep_clear_flush`;
-  return [
-    { kind: 'note', name: mark, value: mm },
-    { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, String(mmIn(scene, world, mm).tlbGen))] },
-  ];
-};
-
-const cleared: Rule = (event, fields, scene) => {
-  const mark = `${taskOf(event)} ptep_clear_flush`;
-  const mm = scene.notes.get(mark);
-  if (mm === undefined) return [];
-  const present = (BigInt(fields.oldpte ?? 0) & 1n) === 1n;
-  return [
-    ...(present
-      ? [
-          {
-            kind: 'is' as const,
-            actor: mm,
-            group,
-            where: (world: World) => mmIn(scene, world, mm).tlbGen > Number(world.marks[mark]),
-            says: `${nameOf(event)} has cleared a pte of ${mm} that was present, and flushed nothing`,
-            property: 'P14',
-          },
-        ]
-      : []),
-    { kind: 'learn', worlds: (world) => [scene.cast.mark(world, mark, null)] },
-    { kind: 'note', name: mark, value: null },
-  ];
-};
-
-/** Which page a task unmaps; the flush for it may be put off. */
-const unmaps: Rule = (event, fields, scene) => {
-  scene.note(`${taskOf(event)} unmaps`, pointer(fields.folio));
-  return [];
+/** Flushes that are over, and address spaces that no CPU has loaded. */
+const retires: Protocol['retires'] = (address, scene) => {
+  const { cast, worlds } = scene;
+  if (address.startsWith(FLUSH)) return worlds.every((world) => cast.rests(world, address)) ? (world) => world : null;
+  if (address.startsWith(owingOf(''))) return worlds.every((world) => cast.context(world, address) === null) ? (world) => world : null;
+  if (!address.startsWith(mmAt(''))) return null;
+  const isLoaded = (world: World): boolean => cast.addresses('cpu').some((on) => cpuIn(scene, world, on).loadedMm === address);
+  return flushesOf(scene, address) > 0 || worlds.some(isLoaded) ? null : (world) => withoutMm(scene, world, address);
 };
 
 /** flush_tlb_mm_range, its IPIs, lazy mode and context switches, as the machines of x86's TLB code have them. */
@@ -628,44 +561,37 @@ export const shootdown: Protocol = {
   id: 'tlb-shootdown',
   title: 'TLB shootdown',
   events: ['csd', 'tlb', 'ipi', 'kmem:mm_page_free', 'kmem:mm_page_free_batched'],
+  foreign: { events: ['ipi_raise', 'ipi_entry', 'ipi_exit'], says: 'does not fire on x86, whose TLB code the machines are' },
   properties: {
     P01: 'a queued flush runs on its CPU after the queueing, and before its initiator goes on',
     P01b: 'that run is one call with the same generation',
     P02: 'the CPUs given are at least those that have the address space loaded',
+    P03: 'IPIs go only to CPUs that were queued in this call',
+    P04: 'where page tables are freed every CPU of the mask is queued',
     P05: 'CPUs of the mask that are not queued are lazy, or have another address space loaded',
     P06: 'each flush of an address space has its own generation',
     P07: 'the generation given out is above the one read before',
     P08: 'a CPU invalidates nothing only where it can be up to date',
     P09: 'a CPU that was left out as lazy flushes when it comes back',
-    P10: 'a page in a gather is freed only when no TLB leads to it any more',
-    P14: 'ptep_clear_flush of a pte that was present has its flush inside',
-    P17: 'a page whose flush was put off is freed or written out only when no TLB leads to it any more',
+    ...pageProperties,
   },
   always: settle,
+  retires,
   rules: {
     flush_tlb_mm_range: flushCalled,
     set_tlb_ubc_flush_pending: flushOwed,
     native_flush_tlb_multi: multiCalled,
     native_flush_tlb_multi_ret: multiReturned,
     csd_queue_cpu: queued,
+    ipi_send_cpu: ipiSent,
+    ipi_send_cpumask: ipiSent,
     flush_tlb_func: funcCalled,
     native_flush_tlb_one_user: did('range'),
     native_flush_tlb_local: did('all'),
     native_flush_tlb_global: did('all'),
     flush_tlb_func_ret: funcReturned,
     flush_tlb_mm_range_ret: flushReturned,
-    tlb_gather_mmu: gathers,
-    tlb_gather_mmu_vma: gathers,
-    tlb_gather_mmu_fullmm: gathers,
-    tlb_remove_folio_pages: removed,
-    tlb_remove_page: removed,
-    mm_page_free: freed,
-    mm_page_free_batched: freed,
-    tlb_finish_mmu_ret: gathered,
-    try_to_unmap_one: unmaps,
-    mm_vmscan_write_folio: leaves('writes out'),
-    ptep_clear_flush: clears,
-    ptep_clear_flush_ret: cleared,
+    ...pageRules,
     enter_lazy_tlb: lazyEntered,
     switch_mm: switched,
     tlb_flush: switchFlushed,

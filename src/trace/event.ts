@@ -15,9 +15,9 @@ export interface TraceEvent {
   text: string;
 }
 
-const field = /(\w+)=([^\s,]+)/g;
+const field = /(\w+)=([^\s,]+(?:,[^\s,=]+(?=[\s,]|$))*)/g;
 
-/** The `key=value` pairs of an event. */
+/** The `key=value` pairs of an event; a value may be a list: `0,2-3`. */
 export function fieldsOf({ text }: TraceEvent): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const [, key, value] of text.matchAll(field)) fields[key as string] = value as string;

@@ -1,7 +1,8 @@
 import { ModelError, messageOf } from '../system/errors.js';
+import type { Address } from '../system/message.js';
 import { fieldsOf, type TraceEvent } from './event.js';
 import type { TraceLine } from './parse.js';
-import type { Demand, Protocol, Scene } from './protocol.js';
+import type { Demand, Operation, Protocol, Scene } from './protocol.js';
 import { Cast, type Hidden, type Taken, type World } from './worlds.js';
 
 /** What a line says that the model does not allow. */
@@ -48,20 +49,25 @@ export interface Validation {
   imprecise: string[];
   properties: PropertyVerdict[];
   rejection: Rejection | null;
-  /** States and transitions of the machines that the log did not make them take. */
-  unreached: string[];
+  /** Transitions of the machines that some run takes which the lines allow; and states and transitions that none does. */
+  coverage: { transitions: number; reached: string[]; unreached: string[] };
 }
 
 export interface ValidateOptions {
   /** First and last line that count. */
   from?: number;
   to?: number;
+  /** CPUs whose lines are checked; the other CPUs' lines move the model only. Default: all. */
+  cpus?: readonly number[];
+  /** Told what tasks do. */
+  watch?: (event: TraceEvent, operation: Operation) => void;
   /** More possible states than this are too many to go on with (default 20,000). */
   maxWorlds?: number;
 }
 
 const nearestShown = 6;
 const recentKept = 16;
+const impreciseShown = 10;
 
 interface Footprint {
   reads: Set<number>;
@@ -130,7 +136,10 @@ export class Validator {
     this.lines = line.line;
     if ('kind' in line) {
       if (line.kind === 'broken') this.noteBroken(line);
-      if (line.kind === 'lost') this.forget(line.line);
+      if (line.kind === 'lost') {
+        this.lost++;
+        this.forget(`line ${line.line}: events were lost; what was known before is forgotten`);
+      }
       return;
     }
     const { from = 1, to = Number.POSITIVE_INFINITY } = this.options;
@@ -158,6 +167,7 @@ export class Validator {
       const fields = rules ? fieldsOf(event) : {};
       for (const protocol of this.protocols) if (protocol.always) this.demand(protocol, event, protocol.always(event, fields, this.scene));
       for (const { protocol, rule } of rules ?? []) if (!this.done) this.demand(protocol, event, rule(event, fields, this.scene));
+      if (this.cast.isFull && !this.done) this.retire();
     } catch (error) {
       if (error instanceof ModelError) throw error;
       throw new ModelError(`line ${event.line} (${event.name}): ${messageOf(error)}`);
@@ -167,6 +177,7 @@ export class Validator {
   private demand(protocol: Protocol, event: TraceEvent, demands: readonly Demand[]): void {
     for (const demand of demands) {
       if (this.done) return;
+      if ('does' in demand && demand.does) this.options.watch?.(event, demand.does);
       if (demand.kind === 'note') {
         this.note(demand.name, demand.value);
         continue;
@@ -178,27 +189,45 @@ export class Validator {
       }
       if (demand.kind === 'learn') {
         const learnt = this.cast.distinct(this.worlds.flatMap((world) => demand.worlds(world)));
-        if (learnt.length > 0) this.worlds = learnt;
+        if (learnt.length > 0) this.worlds = this.cast.agree(learnt);
+        continue;
+      }
+      const after = this.cast.distinct(this.explained(demand));
+      if (!this.isChecked(event)) {
+        if (after.length > 0) this.worlds = this.cast.agree(after);
+        else
+          this.forget(
+            `line ${event.line}: the model does not allow what this line of CPU ${event.cpu} says, which is not checked; what was known before is forgotten`,
+          );
+        if (after.length === 0) return;
         continue;
       }
       this.asked.set(`${protocol.id}/${demand.property}`, (this.asked.get(`${protocol.id}/${demand.property}`) ?? 0) + 1);
-      const after = this.cast.distinct(this.explained(demand));
       if (after.length === 0) this.reject(protocol.id, demand.property, event, demand.says, this.nearest(demand));
-      else this.worlds = after;
+      else this.worlds = this.cast.agree(after);
       this.possible = Math.max(this.possible, after.length);
       if (after.length > this.maxWorlds) this.overflow = true;
     }
+  }
+
+  private isChecked({ cpu }: TraceEvent): boolean {
+    return this.options.cpus?.includes(cpu) ?? true;
   }
 
   /** The worlds in which a demand is met: now, or after hidden choices. */
   private explained(demand: Checked): World[] {
     const all = this.hiddenOf(demand.group);
     const met: World[] = [];
-    const visit = (world: World): void => {
+    // What may come after a line that changes nothing may as well come later.
+    const visit = (world: World): boolean => {
       const found = this.meets(world, demand);
       if (found) met.push(found);
+      return found === null || demand.kind === 'take';
     };
-    for (const world of this.worlds) this.closure([world], this.dependent(world, demand, all), visit);
+    for (const world of this.worlds) {
+      if (demand.kind === 'is' && demand.where(world)) met.push(world);
+      else this.closure([world], this.dependent(world, demand, all), visit);
+    }
     // What was left out as independent may not be, of a world further on.
     if (met.length === 0 && all.length > 0) this.closure(this.worlds, all, visit);
     return met;
@@ -249,32 +278,20 @@ export class Validator {
     return demand.outcome ? demand.outcome(taken, world) : taken.world;
   }
 
-  /** Visits the worlds, and all that hidden choices lead to from them. */
-  private closure(worlds: readonly World[], hidden: readonly Hidden[], visit: (world: World) => void): void {
-    if (hidden.length === 0) {
-      for (const world of worlds) visit(world);
-      return;
-    }
-    let frontier = worlds;
+  /** Visits the worlds, and all that hidden choices lead to from those where `visit` says to go on. */
+  private closure(worlds: readonly World[], hidden: readonly Hidden[], visit: (world: World) => boolean): void {
     const seen = new Set<string>();
-    for (const world of frontier) {
-      seen.add(this.cast.keyOf(world));
-      visit(world);
-    }
-    while (frontier.length > 0 && seen.size < this.maxWorlds) {
-      const next: World[] = [];
-      for (const world of frontier)
-        for (const choice of hidden) {
-          const taken = this.unseen(world, choice);
-          if (!taken) continue;
-          const key = this.cast.keyOf(taken.world);
-          if (seen.has(key)) continue;
-          seen.add(key);
-          next.push(taken.world);
-          visit(taken.world);
-        }
-      frontier = next;
-    }
+    const visited = (found: readonly World[]): World[] =>
+      found.filter((world) => {
+        if (hidden.length === 0) return visit(world);
+        const key = this.cast.keyOf(world);
+        if (seen.has(key)) return false;
+        seen.add(key);
+        return visit(world);
+      });
+    let frontier = visited(worlds);
+    while (hidden.length > 0 && frontier.length > 0 && seen.size < this.maxWorlds)
+      frontier = visited(frontier.flatMap((world) => hidden.flatMap((choice) => this.unseen(world, choice)?.world ?? [])));
   }
 
   private hiddenOf(group: string | undefined): Hidden[] {
@@ -286,7 +303,8 @@ export class Validator {
     const found = new Set<string>();
     const { actor, group } = demand;
     this.closure(this.worlds, this.hiddenOf(group), (world) => {
-      if (found.size < nearestShown) found.add(`${actor} is in '${this.cast.at(world, actor)}'`);
+      found.add(`${actor} is in '${this.cast.at(world, actor)}'`);
+      return found.size < nearestShown;
     });
     const decisions = new Set<string>();
     const note = (all: readonly string[]): void => {
@@ -310,13 +328,30 @@ export class Validator {
     if (this.broken.length < 5) this.broken.push({ line, text: text.slice(0, 100) });
   }
 
-  /** Events are missing: nothing that was known can be relied on. */
-  private forget(line: number): void {
-    if (this.lost++ === 0) this.imprecise.push(`line ${line}: events were lost; what was known before is forgotten`);
+  /** Nothing that was known can be relied on. */
+  private forget(why: string): void {
+    if (this.imprecise.length < impreciseShown) this.imprecise.push(why);
     this.worlds = [this.cast.start()];
     this.last = null;
     this.hidden.clear();
     this.notes.clear();
+  }
+
+  /** Lets actors leave that no line has spoken of since the last time. */
+  private retire(): void {
+    const bound = new Set([...this.hidden.values()].map(({ actor }) => actor));
+    const mayLeave: Address[] = [];
+    for (const address of this.cast.unheard()) {
+      if (bound.has(address)) continue;
+      const without = this.protocols.map(({ retires }) => retires?.(address, this.scene)).find((found) => found);
+      if (!without) continue;
+      mayLeave.push(address);
+      this.worlds = this.cast.agree(this.cast.distinct(this.worlds.map(without)));
+    }
+    const { worlds, left } = this.cast.renew(this.worlds, mayLeave);
+    this.worlds = worlds;
+    const gone = new Set(left);
+    for (const name of this.notes.keys()) if (gone.has(name.slice(0, name.indexOf(' ')))) this.notes.delete(name);
   }
 
   private note(name: string, value: string | null): void {
@@ -332,11 +367,27 @@ export class Validator {
       get worlds() {
         return validator.worlds;
       },
-      join: (address, logic, input) => {
-        if (!this.cast.has(address)) this.cast.join(address, logic, input);
-      },
+      join: (address, logic, input) => this.cast.join(address, logic, input),
       note: (name, value) => this.note(name, value),
     };
+  }
+
+  /** All actors in each of the states that are possible now. */
+  states(): ReturnType<Cast['actorsIn']>[] {
+    return this.worlds.map((world) => this.cast.actorsIn(world));
+  }
+
+  /** All actors that there are, as they were when they joined. */
+  actors(): ReturnType<Cast['actorsIn']> {
+    return this.cast.actorsIn(null);
+  }
+
+  /** Protocols whose machines are of another architecture than the log. */
+  private foreign(): string[] {
+    return this.protocols.flatMap(({ id, foreign }) => {
+      const found = foreign?.events.find((name) => this.unmapped.has(name));
+      return found && foreign ? [`'${found}' ${foreign.says}; nothing can be said of ${id}`] : [];
+    });
   }
 
   result(): Validation {
@@ -366,10 +417,10 @@ export class Validator {
       last: this.last,
       actors: this.cast.size,
       possible: this.possible,
-      imprecise: this.imprecise,
+      imprecise: [...this.imprecise, ...this.foreign()],
       properties,
       rejection: this.rejection,
-      unreached: this.cast.unreached(),
+      coverage: this.cast.coverageOf(),
     };
   }
 }

@@ -78,3 +78,69 @@ test('so is a log without an event that is looked at: it decides nothing', async
   expect(out).toContain('inconclusive: the log has no event that a protocol could be checked with');
   expect(err).toContain('record some with: trace-cmd record');
 });
+
+const shootdown = join(__dirname, '../logs/01-shootdown.trace.txt.gz');
+
+test('--around shows a moment, and with --explore what else could have happened', async () => {
+  const { code, out, err } = await call(['trace', shootdown, '--around', '320', '--lines', '25', '--explore']);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toContain('lines 295 to 345, around line 320');
+  expect(out).toContain("    flush:168@0/ff239ab5ff498580 is in 'csd_lock_wait'");
+  expect(out).toContain('    line 314  CPU 1  change-1-169  mmap_lock:ff239ab5ff498580: down_write');
+  expect(out).toMatch(/every other order of these: [\d,]+ states/);
+  expect(out).toMatch(/what else could have happened:\n {4}the flush of change-1-169 at line 322 is sent to CPU 2 \(12 steps\)/);
+  expect(out).toMatch(/what could not have:\n {4}the flush of change-1-169 at line 322 leaves CPU 0 out/);
+  expect(out).toMatch(/in 12 steps and in no fewer:\n\nCPU 0 +CPU 1\n[\s\S]*line 322: flush call/);
+});
+
+test('--around alone explores nothing; --json is one document', async () => {
+  const { code, out } = await call(['trace', shootdown, '--around', '320', '--json']);
+  expect(code).toBe(0);
+  expect(JSON.parse(out)).toMatchObject({ format: 'shootdown.moment/1', line: 320, from: 300, to: 340, explored: null });
+  const explored = JSON.parse((await call(['trace', shootdown, '--around', '320', '--lines', '25', '--explore', '--json'])).out).explored;
+  expect(explored).toMatchObject({
+    exhausted: true,
+    properties: expect.arrayContaining([expect.objectContaining({ name: 'deadlock', verdict: 'not violated' })]),
+  });
+  expect(explored.possibilities).toContainEqual(expect.objectContaining({ name: 'line 322 with CPU 2', possible: true, steps: 12 }));
+});
+
+test('a search that a limit ends is inconclusive', async () => {
+  const { code, out } = await call(['trace', shootdown, '--around', '320', '--explore', '--max-states', '10']);
+  expect(code).toBe(3);
+  expect(out).toMatch(/\(inconclusive: .*10/);
+});
+
+test("--cpus checks some CPUs' lines; the others' move the model only", async () => {
+  const other = lines.findIndex((line) => line.includes('mmap_lock_released') && line.includes('write=false'));
+  const cpu = /\[(\d+)\]/.exec(lines[other] as string)?.[1];
+  const edited = [...lines.slice(0, other + 1), (lines[other] as string).replace('write=false', 'write=true'), ...lines.slice(other + 1)].join('\n');
+  const others = ['0', '1', '2', '3'].filter((number) => Number(number) !== Number(cpu)).join();
+  const unchecked = await call(['trace', '-', '--as', 'mmap-lock', '--cpus', others], piped(edited));
+  expect(unchecked.code).toBe(0);
+  expect(unchecked.out).toContain(`line ${other + 2}: the model does not allow what this line of CPU ${Number(cpu)} says, which is not checked`);
+  const checked = await call(['trace', '-', '--as', 'mmap-lock', '--cpus', `${Number(cpu)}`], piped(edited));
+  expect(checked.out).toContain(`rejected at line ${other + 2}`);
+});
+
+test('a log of another architecture is told that its TLBs are not looked at', async () => {
+  const arm = [
+    '  a-1 [000] ..... 1: ipi_raise: target_mask=00000000,00000002 (Function call interrupts)',
+    '  a-1 [000] ..... 2: mmap_lock_released: mm=ff10 write=false',
+  ].join('\n');
+  const { code, out } = await call(['trace', '-'], piped(arm));
+  expect(code).toBe(0);
+  expect(out).toContain("'ipi_raise' does not fire on x86, whose TLB code the machines are; nothing can be said of tlb-shootdown");
+});
+
+test.each([
+  [['trace', shootdown, '--explore'], "option '--explore' needs '--around'"],
+  [['trace', shootdown, '--lines', '3'], "option '--lines' needs '--around'"],
+  [['trace', shootdown, '--around', '3', '--from', '1'], "option '--from' cannot be combined with '--around'"],
+  [['trace', shootdown, '--around', '99999'], 'there is no line 99999: the log ends with line'],
+  [['trace', shootdown, '--cpus', '3-1'], "option '--cpus' takes a list of numbers such as '0,2-3', not '3-1'"],
+])('%j is refused', async (argv, message) => {
+  const { code, out, err } = await call(argv);
+  expect({ code, out, err: err.split('\n').length }).toEqual({ code: 2, out: '', err: 2 });
+  expect(err).toContain(message);
+});

@@ -8,9 +8,15 @@ import { traceLines } from '../../trace/read.js';
 import { validate } from '../../trace/validate.js';
 import type { Context } from '../context.js';
 import { exitCodes } from '../failure.js';
+import type { LimitOptions } from '../options.js';
+import { around } from './around.js';
 
-export interface TraceFlags {
+export interface TraceFlags extends LimitOptions {
   as?: string;
+  cpus?: number[];
+  around?: number;
+  lines?: number;
+  explore?: boolean;
   json?: boolean;
   from?: number;
   to?: number;
@@ -22,16 +28,22 @@ const recordLine = (): string =>
   `trace-cmd record ${[...new Set(protocols.flatMap(({ events }) => events))].map((event) => `-e ${event}`).join(' ')}; trace-cmd report`;
 
 /** `trace`: does the model allow what a running kernel did? */
-export async function trace({ io, palette }: Context, log: string, flags: TraceFlags): Promise<number> {
+export async function trace(context: Context, log: string, flags: TraceFlags): Promise<number> {
+  const { io, palette } = context;
   const chosen = protocols.filter(({ id }) => flags.as === undefined || id === flags.as);
   if (chosen.length === 0) {
     const ids = protocols.map(({ id }) => id);
     throw new UsageError(`there is no protocol '${flags.as}'${didYouMean(flags.as as string, ids)} (there are ${ids.join(', ')})`);
   }
   if (flags.from !== undefined && flags.to !== undefined && flags.to < flags.from) throw new UsageError(`option '--to' is before '--from'`);
-  const { from, to } = flags;
+  const { from, to, cpus } = flags;
+  const alone = flags.around === undefined ? (['explore', 'lines'] as const) : (['from', 'to', 'cpus'] as const);
+  for (const name of alone)
+    if (flags[name] !== undefined)
+      throw new UsageError(`option '--${name}' ${flags.around === undefined ? "needs '--around'" : "cannot be combined with '--around'"}`);
   const lines = traceLines(log === '-' ? io.stdin() : resolve(io.cwd, log), log === '-' ? 'standard input' : log);
-  const options = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
+  if (flags.around !== undefined) return around(context, log, lines, chosen, { ...flags, around: flags.around });
+  const options = { ...(cpus === undefined ? {} : { cpus }), ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) };
   const validation = await validate(lines.pipe(takeUntil(fromEvent(io.signal, 'abort'))), chosen, options);
   if (validation.read === 0) throw new UsageError(`'${log}' has no line of an ftrace log; record one with: ${recordLine()}`);
   if (flags.json) io.stdout(`${JSON.stringify(validationDocument(log, validation), null, 2)}\n`);

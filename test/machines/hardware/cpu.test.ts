@@ -239,27 +239,6 @@ describe('flush_tlb_func', () => {
     expect([system.can('cpu', { type: 'fill', vpn: 1 }), access(system, 0)]).toEqual([false, fault(0)]);
   });
 
-  describe('F4: up to 6.13', () => {
-    const eager = cpu.provide({ guards: { leavesMask: () => true } });
-
-    test('a lazy CPU that leaves the address space leaves its mask too, before it acknowledges', () => {
-      const system = remoteFlush(nextGen(tell(rig({ machine: eager }), 'is_lazy.set')), request(2));
-      expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, lazy: false, flush: null });
-      expect([maskOf(system, 'mm'), maskOf(system, 'other')]).toEqual([['cpu1'], ['cpu', 'cpu1']]);
-      expect(system.said('cpu')).toEqual(['mm: cpumask.clear', 'net: ipi.ack {"initiator":"flush"}']);
-    });
-
-    test('in a local flush as well', () => {
-      const system = tell(nextGen(rig({ machine: eager })), 'is_lazy.set', local(request(2)));
-      expect([maskOf(system, 'mm'), system.said('cpu')]).toEqual([['cpu1'], ['mm: cpumask.clear']]);
-    });
-
-    test('one that is not lazy flushes, and stays in the mask', () => {
-      const system = remoteFlush(nextGen(fill(rig({ machine: eager }), 0)), request(2));
-      expect([maskOf(system, 'mm'), cached(system), gens(system)]).toEqual([['cpu', 'cpu1'], [], { mm: 2 }]);
-    });
-  });
-
   test('a lazy CPU that has another address space loaded stays lazy', () => {
     const system = nextGen(tell(load(rig(), 'other', 1), 'is_lazy.set'));
     remoteFlush(system, request(2));

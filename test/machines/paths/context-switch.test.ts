@@ -32,8 +32,6 @@ const switchTo = (system: Rig, ...nexts: (string | null)[]): Rig => {
   for (const next of nexts) call(system, next).settle('switch');
   return system;
 };
-/** As up to 6.13. */
-const eager = contextSwitch.provide({ guards: { clearsPrevBit: () => true } });
 /** The address space is flushed by another CPU: this one is left out. */
 const flushed = (system: Rig, mm = 'mm'): Rig => {
   system.say('q', mm, { type: 'pte.get_and_clear', vpn: 0 });
@@ -254,61 +252,10 @@ describe('to init_mm', () => {
   });
 });
 
-describe('up to 6.13', () => {
-  test('the bit of the one that is left goes after SWITCHING and before the next is in the mask; its entries stay', () => {
-    const system = rig({ machine: eager });
-    expect(talk(system, 'other')).toEqual([
-      'cpu: irq.save',
-      'cpu: loaded_mm.read',
-      'cpu: is_lazy.read',
-      `cpu: loaded_mm.write {"mm":"${LOADED_MM_SWITCHING}"}`,
-      'mm: cpumask.clear {"cpu":"cpu"}',
-      'other: cpumask.set {"cpu":"cpu"}',
-      'other: tlb_gen.read',
-      'cpu: cr3.write {"mm":"other","gen":1}',
-      'cpu: loaded_mm.write {"mm":"other"}',
-      'cpu: irq.restore',
-      'p: return',
-    ]);
-    expect([maskOf(system, 'mm'), maskOf(system, 'other'), cached(system)]).toEqual([[], ['cpu'], ['mm/0']]);
-  });
-
-  test('to init_mm too', () => {
-    const system = switchTo(rig({ machine: eager }), null);
-    expect([maskOf(system, 'mm'), loadedMm(system), cached(system)]).toEqual([[], null, ['mm/0']]);
-  });
-
-  test('out of lazy mode too', () => {
-    const system = switchTo(rig({ machine: eager }), 'kthread', 'other');
-    expect([maskOf(system, 'mm'), maskOf(system, 'other')]).toEqual([[], ['cpu']]);
-  });
-
-  test('from init_mm nobody is told: it has no mask', () => {
-    const system = rig({ mm: null, machine: eager });
-    expect(talk(system, 'mm').filter((said) => said.includes('cpumask'))).toEqual(['mm: cpumask.set {"cpu":"cpu"}']);
-    expect(maskOf(system, 'mm')).toEqual(['cpu']);
-  });
-
-  test.each(['mm', 'kthread'])('a bit stays as long as the address space is loaded (%s)', (next) => {
-    expect(maskOf(switchTo(rig({ machine: eager }), next), 'mm')).toEqual(['cpu']);
-  });
-
-  test('what was flushed while its bit was gone is made up for on the way back', () => {
-    const system = switchTo(flushed(switchTo(rig({ machine: eager }), 'other')), 'mm');
-    expect([maskOf(system, 'mm'), maskOf(system, 'other')]).toEqual([['cpu'], []]);
-    expect([system.context('cpu').ctxs, access(system)]).toEqual([{ mm: 2, other: 1 }, 'access.fault']);
-  });
-});
-
-describe.each([
-  ['7.3', contextSwitch],
-  ['up to 6.13', eager],
-])('%s', (_, machine) => {
-  test.each<[string | null]>([['kthread'], ['mm'], ['other'], [null]])('it remembers nothing of the switch before (%s)', (next) => {
-    const system = switchTo(rig({ machine }), next);
-    expect([system.at('switch'), system.context('switch')]).toEqual(['idle', { cpu: 'cpu', caller: '', next: null, prev: null, gen: null }]);
-    expect(switchTo(system, 'other', 'mm').heard('p')).toEqual([{ type: 'return' }, { type: 'return' }, { type: 'return' }]);
-  });
+test.each<[string | null]>([['kthread'], ['mm'], ['other'], [null]])('it remembers nothing of the switch before (%s)', (next) => {
+  const system = switchTo(rig(), next);
+  expect([system.at('switch'), system.context('switch')]).toEqual(['idle', { cpu: 'cpu', caller: '', next: null, gen: null }]);
+  expect(switchTo(system, 'other', 'mm').heard('p')).toEqual([{ type: 'return' }, { type: 'return' }, { type: 'return' }]);
 });
 
 test('every transition was taken', () => {
