@@ -1,8 +1,9 @@
-// Compiles to ES modules and, for `require`, to CommonJS. Declarations stand beside each.
+// Compiles to ES modules and, for `require`, to CommonJS, declarations beside each; and the inspector to one HTML file.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { build } from 'vite';
 
 const root = dirname(dirname(new URL(import.meta.url).pathname));
 const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
@@ -16,3 +17,7 @@ for (const [format, module] of [
   mkdirSync(out, { recursive: true });
   writeFileSync(join(out, 'package.json'), JSON.stringify({ type: format === 'esm' ? 'module' : 'commonjs' }));
 }
+
+await build({ configFile: join(root, 'inspector', 'vite.config.mjs'), logLevel: 'warn' });
+renameSync(join(root, 'dist', 'inspector', 'index.html'), join(root, 'dist', 'inspector.html'));
+rmSync(join(root, 'dist', 'inspector'), { recursive: true });

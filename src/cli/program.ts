@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { type CheckFlags, check } from './commands/check.js';
+import { type InspectFlags, inspect } from './commands/inspect.js';
 import { list } from './commands/list.js';
 import { replay } from './commands/replay.js';
 import { type RunFlags, run } from './commands/run.js';
@@ -20,6 +21,10 @@ const limitOptions = (): Option[] => [
   new Option('--max-states <n>', 'end the search of a variant after so many states').argParser(wholeNumber('--max-states')),
   new Option('--max-seconds <n>', 'end the search of a variant after so many seconds').argParser(seconds('--max-seconds')),
   new Option('--max-memory <size>', 'end the search of a variant when its tables take so much memory: 512M, 2G').argParser(size('--max-memory')),
+];
+const serveOptions = (): Option[] => [
+  new Option('--port <n>', 'serve the inspector on this port (default: any that is free)').argParser(wholeNumber('--port', 65_535)),
+  new Option('--no-open', 'do not open it in the browser'),
 ];
 
 const withOptions = (command: Command, options: readonly Option[]): Command => options.reduce((extended, option) => extended.addOption(option), command);
@@ -77,6 +82,8 @@ export function program(context: Context, done: (code: number) => void): Command
     new Option('--schedule <schedule>', 'random:SEED, round-robin, a token, or a file with one').default('round-robin'),
     new Option('--steps <n>', 'how many steps at most (default: 1000, or the whole of a recorded schedule)').argParser(wholeNumber('--steps', mostSteps)),
     paramOption(),
+    new Option('--inspect', 'then show the live system in the inspector, and take the steps commanded there until Ctrl-C'),
+    ...serveOptions(),
   ]).action(finishing((what: string, flags: RunFlags) => run(context, what, flags)));
 
   withOptions(
@@ -86,6 +93,14 @@ export function program(context: Context, done: (code: number) => void): Command
       .argument('<token-or-file>', 'a token (sd1:...), or a file with one or with a JSON schedule'),
     [formatOption()],
   ).action(finishing((tokenOrFile: string, flags: { format: FormatName[] }) => replay(context, tokenOrFile, flags)));
+
+  withOptions(
+    top
+      .command('inspect')
+      .description('serve the inspector, a page on this machine only, until Ctrl-C')
+      .argument('[what]', 'what to show first: a scenario, a variant (scenario/variant) or a token (sd1:...)'),
+    [...serveOptions(), paramOption()],
+  ).action(finishing((what: string | undefined, flags: InspectFlags) => inspect(context, what, flags)));
 
   withOptions(
     top

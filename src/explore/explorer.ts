@@ -329,7 +329,8 @@ export async function exploreAsync(
     if (options.signal?.aborted) explorer.interrupt('interrupted');
     if (performance.now() - told > 50) {
       options.progress?.(explorer);
-      await new Promise((resolve) => setImmediate(resolve));
+      // Browsers have no setImmediate.
+      await new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)));
       told = performance.now();
     }
   }

@@ -26,7 +26,7 @@ const extras = (snapshot: AnySnapshot): Record<string, unknown> => ({
 });
 
 /** What a step changed: per actor, the state it is in, then what differs in its context. */
-export function changesOf(step: LiveStep): Change[] {
+export function changesOf(step: { readonly changed: Readonly<LiveStep['changed']> }): Change[] {
   return step.changed.flatMap(({ actor: { address }, before, after }) => {
     const places = [placeOf(before), placeOf(after)] as const;
     const moved: Change[] = places[0] === places[1] ? [] : [{ actor: address, path: null, before: places[0], after: places[1] }];

@@ -26,7 +26,7 @@ export interface LiveStep {
 
 export interface LiveOptions {
   /** XState's own inspector callback or observer, passed through. */
-  inspect?: (event: InspectionEvent) => void;
+  inspect?: ((event: InspectionEvent) => void) | { next?: (event: InspectionEvent) => void };
   /**
    * `choices` (default): delayed transitions wait to be chosen, as when exploring. `real`: XState's timers run, and
    * `after` is no choice.
@@ -200,7 +200,9 @@ export class LiveSystem {
         ref.subscribe({ error: (error) => this.fail(error) });
       }
     }
-    this.options.inspect?.(event);
+    const { inspect } = this.options;
+    if (typeof inspect === 'function') inspect(event);
+    else inspect?.next?.(event);
     if (this.refs.get(ref.id) === ref) this.follow(event, ref);
   }
 

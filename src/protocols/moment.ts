@@ -4,8 +4,8 @@ import { contextSwitch } from '../../machines/paths/context-switch.js';
 import { flushTlb } from '../../machines/paths/flush-tlb.js';
 import type { rwsem } from '../../machines/sync/rwsem.js';
 import { invariant, type Property } from '../property/property.js';
-import { isMachine } from '../system/logic.js';
 import type { Address } from '../system/message.js';
+import { startingAt } from '../system/starting-at.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
 import { type AnySnapshot, isMachineSnapshot, rests } from '../system/view.js';
 import type { TraceEvent } from '../trace/event.js';
@@ -34,14 +34,6 @@ const watchedFlush = flushTlb.provide({
     }),
   },
 });
-
-/** The same logic, beginning in another state. */
-function from(logic: AnyActorLogic, snapshot: AnySnapshot, context: object | null): AnyActorLogic {
-  if (!isMachine(logic) || !isMachineSnapshot(snapshot)) return { ...logic, getInitialSnapshot: () => ({ ...snapshot, context }) };
-  const copy = logic.provide({});
-  copy.getInitialSnapshot = () => copy.resolveState({ value: snapshot.value, context: context as object });
-  return copy;
-}
 
 const isCpu = (address: Address): boolean => address.startsWith('cpu');
 const isSwitch = (address: Address): boolean => address.startsWith('context_switch:');
@@ -314,7 +306,7 @@ export function momentSystem(moment: Moment, state: MomentState, descriptions: R
   const specs: Record<Address, ActorSpec> = {};
   const begin = (address: Address, logic: AnyActorLogic, snapshot: AnySnapshot, options: Omit<ActorSpec, 'logic' | 'input'>): void => {
     const context = startingContext(state, address, steps, plans);
-    specs[address] = actor(from(logic, snapshot, context), {
+    specs[address] = actor(startingAt(logic, snapshot, context), {
       ...options,
       input: { at: isMachineSnapshot(snapshot) ? snapshot.value : null, context } as never,
     });

@@ -67,6 +67,10 @@ describe('a live system', () => {
     expect(of('@xstate.snapshot').length).toBeGreaterThan(0);
     expect(of('@xstate.microstep').length).toBeGreaterThan(0);
     expect(new Set(events.map(({ rootId }) => rootId)).size).toBe(1);
+    // An observer hears the same.
+    const heard: string[] = [];
+    new LiveSystem(lostUpdate(), { inspect: { next: ({ type }) => heard.push(type) } }).take(choice(system, 'w0: step'));
+    expect(heard).toEqual(events.map(({ type }) => type));
   });
 
   test('is one XState actor system, whose actors find each other by address', () => {

@@ -3,11 +3,12 @@ import { resolve } from 'node:path';
 import { type Observable, takeWhile } from 'rxjs';
 import { count } from '../../format/text.js';
 import { type Found, violationText } from '../../format/violation.js';
+import { type InspectorServer, startInspector } from '../../inspect/server.js';
+import { steer } from '../../inspect/steer.js';
 import { LiveSystem } from '../../live/live.js';
 import { randomChoices, roundRobin } from '../../live/strategies.js';
-import type { Replay } from '../../schedule/replay.js';
 import { isToken, type Token } from '../../schedule/token.js';
-import { UsageError } from '../../system/errors.js';
+import { messageOf, UsageError } from '../../system/errors.js';
 import { didYouMean } from '../../system/nearest.js';
 import type { Choice } from '../../system/system.js';
 import type { Context } from '../context.js';
@@ -15,14 +16,17 @@ import { exitCodes } from '../failure.js';
 import type { Given } from '../options.js';
 import { inFormats, tokenFor } from '../print.js';
 import { resolveOne, type Target } from '../resolve.js';
-import { changedSince, play, readSchedule } from '../schedules.js';
+import { changedSince, type Played, play, readSchedule } from '../schedules.js';
 import { expectationAt, violationNow } from '../violations.js';
+import { builtPage, type Page, portIn, type ServeFlags, untilInterrupted } from './inspect.js';
 
-export interface RunFlags {
+export interface RunFlags extends ServeFlags {
   schedule: string;
   /** Default: 1000, or as many as a recorded schedule has. */
   steps?: number;
   param?: Given;
+  /** Whether the run goes on in the inspector. */
+  inspect?: boolean;
 }
 
 const defaultSteps = 1000;
@@ -37,17 +41,19 @@ function schedulerOf(text: string): ((live: LiveSystem, steps: number) => Observ
 }
 
 /** Runs until something is violated, nothing more can happen, or the steps are used up. */
-function runLive(target: Target, choose: (live: LiveSystem, steps: number) => Observable<Choice>, steps: number): Replay & { found: Found | null } {
+function runLive(target: Target, choose: (live: LiveSystem, steps: number) => Observable<Choice>, steps: number): Played {
   const { system } = target.subject;
   const live = new LiveSystem(system);
-  const run: Replay & { found: Found | null } = { system, live, steps: [], found: null };
-  live.steps.subscribe((step) => run.steps.push(step));
+  const run: Played = { system, live, steps: [], found: null, foundAt: 0, misfit: null };
+  const noting = live.steps.subscribe((step) => run.steps.push(step));
   const goesWell = (): boolean => {
     run.found = violationNow(run, { deadlock: false });
     return run.found === null;
   };
   live.run(choose(live, steps).pipe(takeWhile(goesWell)));
+  noting.unsubscribe();
   run.found ??= violationNow(run, { deadlock: true });
+  run.foundAt = run.steps.length;
   return run;
 }
 
@@ -67,19 +73,52 @@ function recordedSchedule({ io, note }: Context, text: string, target: Target): 
 export const codeFor = (target: Target, found: Found | null): number =>
   found && expectationAt(target, found.property) === 'holds' ? exitCodes.unexpected : exitCodes.asExpected;
 
+/** Lets a run go on in the inspector until Ctrl-C; prints all of it once more if it did. */
+async function goOn(context: Context, target: Target, run: Played, server: InspectorServer, flags: ServeFlags): Promise<void> {
+  const { io, note } = context;
+  const ownSteps = run.steps.length;
+  const look = (deadlock: boolean): void => {
+    if (run.found) return;
+    run.found = violationNow(run, { deadlock });
+    run.foundAt = run.steps.length;
+  };
+  steer(run, server.local(target.subject.id), { version: io.version, onStep: () => look(false), onRefusal: (error) => note(messageOf(error)) });
+  await untilInterrupted(context, server, flags);
+  if (run.steps.length === ownSteps) return;
+  look(true);
+  io.stdout(`\n${report(target, run, run.found && run.foundAt < run.steps.length ? `after step ${run.foundAt}: ` : '')}`);
+}
+
+/** What was run, how it ended, and how to run it again. */
+function report(target: Target, run: Played, when = ''): string {
+  const { found, steps, live, system } = run;
+  const stopped = live.enabled().length === 0 ? ', after which nothing more can happen' : '';
+  const ending = found ? `${when}${violationText(system, found)}` : `nothing violated in ${count(steps.length, 'step')}${stopped}`;
+  const shown = { target, replay: run, found, ending, fold: false };
+  return `${inFormats(shown, ['columns'])}\nshootdown replay '${tokenFor(shown)}'\n`;
+}
+
+function refuseWithout({ inspect, port, open }: RunFlags): void {
+  if (inspect) return;
+  if (port !== undefined) throw new UsageError("option '--port' needs '--inspect'");
+  if (!open) throw new UsageError("option '--no-open' needs '--inspect'");
+}
+
 /** `run`: runs one target live under a scheduler, and says whether anything was violated along the way. Returns the exit code. */
-export async function run(context: Context, what: string, flags: RunFlags): Promise<number> {
-  const { io } = context;
+export async function run(context: Context, what: string, flags: RunFlags, page: Page = () => builtPage()): Promise<number> {
+  refuseWithout(flags);
   const target = await resolveOne(context, what, flags.param ?? {}, 'run');
   const scheduler = schedulerOf(flags.schedule);
-  const played = scheduler
-    ? { ...runLive(target, scheduler, flags.steps ?? defaultSteps), misfit: null }
-    : play(target.subject.system, recordedSchedule(context, flags.schedule, target).schedule.slice(0, flags.steps));
-  const { found, steps, live } = played;
-  const stopped = live.enabled().length === 0 ? ', after which nothing more can happen' : '';
-  const ending = found ? violationText(played.system, found) : `nothing violated in ${count(steps.length, 'step')}${stopped}`;
-  const shown = { target, replay: played, found, ending, fold: false };
-  io.stdout(`${inFormats(shown, ['columns'])}\nshootdown replay '${tokenFor(shown)}'\n`);
-  if (played.misfit) throw played.misfit;
-  return codeFor(target, found);
+  // What is wrong with the call is said before anything runs.
+  const recorded = scheduler ? null : recordedSchedule(context, flags.schedule, target).schedule.slice(0, flags.steps);
+  const server = flags.inspect ? await startInspector({ html: page(), ...portIn(flags) }) : null;
+  try {
+    const played = scheduler ? runLive(target, scheduler, flags.steps ?? defaultSteps) : play(target.subject.system, recorded ?? []);
+    context.io.stdout(report(target, played));
+    if (played.misfit) throw played.misfit;
+    if (server) await goOn(context, target, played, server, flags);
+    return codeFor(target, played.found);
+  } finally {
+    await server?.close();
+  }
 }

@@ -1,0 +1,35 @@
+import type { Walk } from './walk.js';
+
+/** A row of the lanes: a step, or a stretch that is folded. */
+export type Row = { kind: 'step'; number: number } | { kind: 'fold'; from: number; to: number };
+
+const shortestFolded = 5;
+
+const laneOf = (walk: Walk, number: number): string => {
+  const { actor } = walk.stepAt(number).choice;
+  return actor.lane ?? actor.address;
+};
+
+/** Whether a step speaks to nobody but its own actor, or changes nothing at all. */
+function isIdle(walk: Walk, number: number): boolean {
+  const { choice, messages, changed } = walk.stepAt(number);
+  const own = choice.actor.index;
+  return messages.every(({ from, to }) => (from === null || from.index === own) && to.index === own) && changed.every(({ actor }) => actor.index === own);
+}
+
+/**
+ * The rows of a walk. With `fold`, stretches of one lane that concern nobody else are one row each; one that holds a step of `open` is
+ * not folded.
+ */
+export function rowsOf(walk: Walk, { fold, open }: { fold: boolean; open: ReadonlySet<number> }): Row[] {
+  const rows: Row[] = [];
+  for (let number = 1; number <= walk.length; ) {
+    let end = number;
+    if (fold && isIdle(walk, number)) while (end < walk.length && isIdle(walk, end + 1) && laneOf(walk, end + 1) === laneOf(walk, number)) end++;
+    const isOpen = (): boolean => Array.from({ length: end - number + 1 }, (_, at) => number + at).some((step) => open.has(step));
+    if (end - number + 1 >= shortestFolded && !isOpen()) rows.push({ kind: 'fold', from: number, to: end });
+    else for (let step = number; step <= end; step++) rows.push({ kind: 'step', number: step });
+    number = end + 1;
+  }
+  return rows;
+}
