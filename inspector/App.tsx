@@ -10,6 +10,7 @@ import { isMachineSnapshot } from '../src/system/view.js';
 import { Chart } from './Chart.js';
 import { Lanes } from './Lanes.js';
 import { Live } from './Live.js';
+import { LogView } from './LogView.js';
 import { useRelay } from './relay.js';
 import { Choices, Details, Properties } from './Side.js';
 import { Steps } from './Steps.js';
@@ -17,8 +18,8 @@ import { useDistances, useSearch } from './search.js';
 import { download, fileOf, shares, tokenIn } from './share.js';
 import type { Store } from './store.js';
 
-type View = 'lanes' | 'steps' | 'chart' | 'live';
-const views: Readonly<Record<View, string>> = { lanes: 'Lanes', steps: 'Table', chart: 'Statechart', live: 'Live apps' };
+type View = 'lanes' | 'steps' | 'chart' | 'log' | 'live';
+const views: Readonly<Record<View, string>> = { lanes: 'Lanes', steps: 'Table', chart: 'Statechart', log: 'Kernel log', live: 'Live apps' };
 const mostStates = 3_000_000;
 
 const keys = [
@@ -289,6 +290,26 @@ function Arrange({ order, setOrder, hidden, setHidden, onlyInvolved, setOnlyInvo
   );
 }
 
+/** Apps of XState 4 on Node are inspected the other way round: they serve, and the viewer connects. */
+function Connect({ onConnect }: { onConnect: (url: string) => string | null }) {
+  const [problem, setProblem] = useState<string | null>(null);
+  return (
+    <form
+      className="connect"
+      onSubmit={(event) => {
+        event.preventDefault();
+        setProblem(onConnect(String(new FormData(event.currentTarget).get('url') ?? '')));
+      }}
+    >
+      <label>
+        An app on Node that serves @xstate/inspect <input name="url" placeholder="ws://127.0.0.1:8888" />
+      </label>
+      <button type="submit">Connect</button>
+      {problem !== null && <span role="alert">{problem}</span>}
+    </form>
+  );
+}
+
 const isTyping = (target: EventTarget | null): boolean => target instanceof HTMLElement && ['INPUT', 'SELECT', 'TEXTAREA'].includes(target.tagName);
 
 export function App({ store }: { store: Store }) {
@@ -344,6 +365,8 @@ export function App({ store }: { store: Store }) {
   useEffect(() => {
     const pressed = (event: KeyboardEvent): void => {
       if (isTyping(event.target) || event.ctrlKey || event.altKey || event.metaKey) return;
+      // Those have nothing to step through but their own lists.
+      if ((view === 'log' || view === 'live') && !['?', 'Escape'].includes(event.key)) return;
       const choice = /^[1-9]$/.test(event.key) ? enabled[Number(event.key) - 1] : undefined;
       const does = new Map<string, () => void>([
         ['ArrowLeft', () => store.jump(store.at - 1)],
@@ -368,7 +391,7 @@ export function App({ store }: { store: Store }) {
     };
     addEventListener('keydown', pressed);
     return () => removeEventListener('keydown', pressed);
-  }, [store, enabled, start, close]);
+  }, [store, enabled, start, close, view]);
 
   const machines = store.walk.system.actors.filter(({ logic }) => isMachine(logic));
   const shown =
@@ -442,6 +465,10 @@ export function App({ store }: { store: Store }) {
             )}
             {view === 'steps' && <Steps store={store} />}
             {view === 'chart' && shown && <ActorChart store={store} actor={shown} machines={machines} onChoose={setChosen} />}
+            <div className="kept" hidden={view !== 'log'}>
+              <LogView />
+            </div>
+            {view === 'live' && <Connect onConnect={relay.connect} />}
             {view === 'live' && <Live log={relay.log} endpoint={relay.endpoint} onSend={relay.send} />}
           </div>
         </main>
@@ -463,7 +490,7 @@ export function App({ store }: { store: Store }) {
             ))}
           </aside>
         )}
-        {view !== 'live' && (
+        {view !== 'live' && view !== 'log' && (
           <aside aria-label="Scheduler">
             <div id="choices">
               <Choices store={store} enabled={enabled} distances={distances} nearest={nearest} />

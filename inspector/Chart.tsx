@@ -146,18 +146,7 @@ const State = memo(function State({ box, active, region, initial, level, focusab
     node.tags.includes('BUG') ? 'chart-bug' : '',
   ];
   return (
-    <g
-      className={classes.filter(Boolean).join(' ')}
-      role="treeitem"
-      aria-label={sayState(box, active, initial)}
-      aria-level={level}
-      aria-selected={active}
-      tabIndex={focusable ? 0 : -1}
-      data-id={node.id}
-      onPointerEnter={() => onPoint(node.id)}
-      onPointerLeave={() => onPoint(null)}
-      onFocus={() => onFocus(node.id)}
-    >
+    <g className={classes.filter(Boolean).join(' ')} onPointerEnter={() => onPoint(node.id)} onPointerLeave={() => onPoint(null)}>
       {node.description && <title>{node.description}</title>}
       <rect className="chart-box" x={x} y={y} width={width} height={height} rx={6} />
       {node.type === 'final' && <rect className="chart-inner" x={x + 3.5} y={y + 3.5} width={width - 7} height={height - 7} rx={4} />}
@@ -168,6 +157,22 @@ const State = memo(function State({ box, active, region, initial, level, focusab
       <Tags box={box} />
       <Rows rows={box.rows} x={x + inset} y={box.top} taken={taken} />
       {initial && <InitialMarker box={box} />}
+      {/* What is said of a state is not what is written in it: so it is said of a frame around it. */}
+      <rect
+        className="chart-frame"
+        x={x}
+        y={y}
+        width={width}
+        height={height}
+        rx={6}
+        role="treeitem"
+        aria-label={sayState(box, active, initial)}
+        aria-level={level}
+        aria-selected={active}
+        tabIndex={focusable ? 0 : -1}
+        data-id={node.id}
+        onFocus={() => onFocus(node.id)}
+      />
     </g>
   );
 });
@@ -404,7 +409,7 @@ export function Chart({ chart, active, taken, title }: { chart: ChartNode; activ
     if (zooming) zooming();
     else if (next !== undefined) {
       const box = boxes.find(({ node }) => node.id === next);
-      [...(svg.current?.querySelectorAll<SVGGElement>('[role=treeitem]') ?? [])]
+      [...(svg.current?.querySelectorAll<SVGElement>('[role=treeitem]') ?? [])]
         .find((element) => element.getAttribute('data-id') === next)
         ?.focus({ preventScroll: true });
       if (view.current && box) reveal(view.current, box, scale);

@@ -37,7 +37,8 @@ export function ActorView({ actor, send }: { actor: LiveActor; send: Send | null
         {!actor.announced && <p className="muted">Not announced so far: it was only mentioned.</p>}
         {actor.truncated && (
           <p className="live-note">
-            The app cut the definition where it is nested deeply: states and transitions may be missing. Its `serializationDepthLimit` says how deep it looks.
+            The app cut the definition where it is nested deeply: states and transitions may be missing. Its <code>serializationDepthLimit</code> says how deep
+            it looks.
           </p>
         )}
         {chart ? (
@@ -93,7 +94,7 @@ function eventIn(text: string): { type: string } {
   if (!text.startsWith('{')) return { type: text };
   const event: unknown = JSON.parse(text);
   if (typeof event === 'object' && event !== null && 'type' in event && typeof event.type === 'string') return { ...event, type: event.type };
-  throw new Error('an event has a type, a text');
+  throw new Error('an event needs a "type" that is a text');
 }
 
 function SendForm({ actor, chart, active, send }: { actor: LiveActor; chart: ChartNode | null; active: ReadonlySet<string>; send: Send }) {

@@ -1,6 +1,6 @@
-import { useEffect, useMemo, useState } from 'react';
+import { useEffect, useMemo, useRef, useState } from 'react';
 import { LiveLog } from '../src/inspect/live-log.js';
-import { commandFor, partsOf } from '../src/inspect/wire.js';
+import { commandFor, greetings, partsOf } from '../src/inspect/wire.js';
 import { listenToWindows } from './receive.js';
 
 /** A live system that waits for its next choice, to be taken here. */
@@ -16,6 +16,8 @@ export interface Relay {
   send: (actor: string, event: { type: string }) => void;
   steered: readonly Steered[];
   steer: (connection: string, choice: number) => void;
+  /** Connects to an app that serves its inspection; what is wrong with the address, or null. */
+  connect: (url: string) => string | null;
 }
 
 interface Envelope {
@@ -48,7 +50,6 @@ export function useRelay(): Relay {
 
   useEffect(() => {
     const listening = listenToWindows(log, window);
-    listening.greet();
     setWindows(listening);
     return () => listening.stop();
   }, [log]);
@@ -76,15 +77,37 @@ export function useRelay(): Relay {
     return () => opened.close();
   }, [log, isServed, key]);
 
+  const served = useRef(new Map<string, WebSocket>());
+  useEffect(
+    () => () => {
+      for (const each of served.current.values()) each.close();
+    },
+    [],
+  );
+  const connect = (url: string): string | null => {
+    if (!/^ws:\/\/(127\.0\.0\.1|localhost):\d+(\/|$)/.test(url)) return 'an address on this machine, such as ws://127.0.0.1:8888';
+    const name = `ws${served.current.size + 1}`;
+    const socket = new WebSocket(url);
+    served.current.set(name, socket);
+    socket.addEventListener('open', () => {
+      for (const greeting of greetings) socket.send(JSON.stringify(greeting));
+    });
+    socket.addEventListener('message', ({ data }: MessageEvent<unknown>) => log.receive(name, data));
+    socket.addEventListener('close', () => log.closed(name));
+    return null;
+  };
   const command = (connection: string, data: unknown): void => socket?.send(JSON.stringify({ connection: Number(connection.slice('app'.length)), data }));
   return {
     log,
     endpoint: isServed ? `ws://${location.host}/app?key=${encodeURIComponent(key)}` : null,
     send: (actor, event) => {
       const { connection } = partsOf(actor);
-      if (!windows?.send(actor, event)) command(connection, commandFor(actor, event));
+      const own = served.current.get(connection);
+      if (own) own.send(JSON.stringify(commandFor(actor, event)));
+      else if (!windows?.send(actor, event)) command(connection, commandFor(actor, event));
     },
     steered,
+    connect,
     steer: (connection, choice) => command(connection, { type: 'shootdown.take', choice }),
   };
 }

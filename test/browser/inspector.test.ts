@@ -1,3 +1,6 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { Walk } from '../../src/inspect/walk.js';
 import { build, scenarios } from '../../src/scenarios/index.js';
 import { formatToken } from '../../src/schedule/token.js';
@@ -91,10 +94,10 @@ test('copy as CPU columns, as a token, as Mermaid; save and load a file', async 
   const before = await steps(page);
   await page.getByLabel('Variant').selectOption('A0');
   expect(await steps(page)).toBe('0 of 0 steps');
-  await page.locator('input[type=file]').setInputFiles(path);
+  await page.getByLabel('A saved schedule').setInputFiles(path);
   await page.locator('.properties .violated').first().waitFor();
   expect(await steps(page)).toBe(before);
-  await page.locator('input[type=file]').setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{"format":"other"}') });
+  await page.getByLabel('A saved schedule').setInputFiles({ name: 'a.json', mimeType: 'application/json', buffer: Buffer.from('{"format":"other"}') });
   expect(await page.getByRole('alert').textContent()).toContain("not a document of the format 'shootdown.schedule/1'");
 });
 
@@ -161,8 +164,47 @@ test.each(['light', 'dark'] as const)('axe finds nothing (%s)', async (colorSche
   await page.keyboard.press('d');
   await page.locator('.distance').first().waitFor();
   expect(await axe(page)).toEqual([]);
-  for (const view of ['Table', 'Statechart', 'Live apps']) {
+  for (const view of ['Table', 'Statechart', 'Kernel log', 'Live apps']) {
     await page.getByRole('tab', { name: view }).click();
+    // It is laid out in a worker.
+    if (view === 'Statechart') await page.getByRole('treeitem').first().waitFor();
     expect([view, await axe(page)]).toEqual([view, []]);
   }
+});
+
+describe('a log of a running kernel', () => {
+  const log = join(__dirname, '../logs/02-dontneed.trace.txt.gz');
+
+  test('it is read and checked; each line shows where the model is before it', async () => {
+    const { page } = await at('');
+    await page.getByRole('tab', { name: 'Kernel log' }).click();
+    await page.getByLabel('A log of ftrace').setInputFiles(log);
+    await page.getByRole('heading', { name: '02-dontneed.trace.txt.gz: accepted' }).waitFor();
+    expect(await page.locator('.log-row').count()).toBeLessThan(90);
+    await page.getByRole('slider', { name: 'Line of the log' }).fill('3000');
+    await page.getByRole('region', { name: 'Line', exact: true }).getByText('CPU 0 has mm:').waitFor();
+    await page.getByRole('region', { name: 'Log, a row a line' }).focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await page.getByRole('slider', { name: 'Line of the log' }).inputValue()).toBe('3001');
+    expect(await axe(page)).toEqual([]);
+  });
+
+  test('where it is rejected, it leads to the nearest miss', async () => {
+    const lines = gunzipSync(readFileSync(log)).toString('latin1').split('\n');
+    const released = lines.findIndex((line) => line.includes('mmap_lock_released') && line.includes('write=false'));
+    const edited = [...lines.slice(0, released + 1), (lines[released] as string).replace('write=false', 'write=true'), ...lines.slice(released + 1)].join('\n');
+    const { page } = await at('');
+    await page.getByRole('tab', { name: 'Kernel log' }).click();
+    await page.getByLabel('A log of ftrace').setInputFiles({ name: 'edited.txt', mimeType: 'text/plain', buffer: Buffer.from(edited) });
+    await page.getByRole('button', { name: 'To the nearest miss' }).click();
+    expect(await page.locator('.log-row.rejected.current').textContent()).toContain('mmap_lock_released');
+    await page.getByRole('region', { name: 'Verdict' }).getByText('BUG: semaphore released').waitFor();
+  });
+
+  test('what is no log is said in words', async () => {
+    const { page } = await at('');
+    await page.getByRole('tab', { name: 'Kernel log' }).click();
+    await page.getByLabel('A log of ftrace').setInputFiles({ name: 'a.bin', mimeType: 'text/plain', buffer: Buffer.from([0, 1, 2]) });
+    await page.getByText('a.bin: the file has no line of an ftrace log').waitFor();
+  });
 });

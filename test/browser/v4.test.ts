@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { readFrame } from '../../src/inspect/wire.js';
-import { close, launch, root } from './page.js';
+import { close, launch, open, root } from './page.js';
 import { inspector, started, stopAll } from './programs.js';
 
 const workspace = join(root, 'packages', 'inspect-v4');
@@ -88,4 +88,22 @@ test('a live system of ours through the real @xstate/inspect, as viewers of the 
   });
   socket.close();
   expect(JSON.stringify([...seen.actor].find(([id]) => id.includes('cpu0'))?.[1])).toContain('interrupts');
+});
+
+test('an app that serves its inspection is connected to from the page', async () => {
+  writeFileSync(join(folder, 'run.mjs'), bridged);
+  const address = await started([join(folder, 'run.mjs')], /viewers at (\S+)/);
+  const { page, context, wrongs } = await open(await inspector('inspect'));
+  try {
+    await page.getByRole('tab', { name: 'Live apps' }).click();
+    await page.getByLabel('An app on Node').fill('http://example.org');
+    await page.getByRole('button', { name: 'Connect' }).click();
+    await page.getByText('an address on this machine').waitFor();
+    await page.getByLabel('An app on Node').fill(address);
+    await page.getByRole('button', { name: 'Connect' }).click();
+    await page.getByRole('option').filter({ hasText: 'cpu0' }).first().waitFor();
+    expect(wrongs).toEqual([]);
+  } finally {
+    await context.close();
+  }
 });

@@ -1,0 +1,105 @@
+import { protocols } from '../src/protocols/index.js';
+import { messageOf } from '../src/system/errors.js';
+import { isMachineSnapshot, placeOf, rests } from '../src/system/view.js';
+import { parseLine, type TraceLine } from '../src/trace/parse.js';
+import { type Validation, Validator } from '../src/trace/validator.js';
+
+/** What the page asks: to read a log, or where the model is before one of its lines. */
+export type LogRequest = { kind: 'read'; file: Blob } | { kind: 'before'; line: number };
+
+/** An event as the page shows it. */
+export interface LogEvent {
+  line: number;
+  cpu: number;
+  task: string;
+  name: string;
+  text: string;
+  /** Some protocol has a rule for it. */
+  checked: boolean;
+}
+
+/** Where the model is before a line, in the first of the states that are possible there. */
+export interface Before {
+  line: number;
+  possible: number;
+  cpus: { cpu: number; loaded: string; lazy: boolean }[];
+  underWay: { actor: string; place: string }[];
+}
+
+export type LogAnswer =
+  | { kind: 'progress'; lines: number }
+  | { kind: 'read'; validation: Validation; events: LogEvent[]; leftOut: number }
+  | { kind: 'before'; before: Before }
+  | { kind: 'failed'; message: string };
+
+/** More than this are not shown; all are checked. */
+const mostShown = 300_000;
+const checked = new Set(protocols.flatMap(({ rules }) => Object.keys(rules)));
+let lines: TraceLine[] = [];
+
+const post = (answer: LogAnswer): void => postMessage(answer);
+
+async function* textOf(file: Blob): AsyncGenerator<string> {
+  const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
+  const zipped = first === 0x1f && second === 0x8b;
+  const plain = zipped ? file.stream().pipeThrough(new DecompressionStream('gzip')) : file.stream();
+  const reader = plain.pipeThrough(new TextDecoderStream('latin1') as unknown as ReadableWritablePair<string, Uint8Array<ArrayBuffer>>).getReader();
+  for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+}
+
+async function read(file: Blob): Promise<void> {
+  lines = [];
+  const validator = new Validator(protocols);
+  const events: LogEvent[] = [];
+  let leftOut = 0;
+  let rest = '';
+  const take = (text: string): void => {
+    const line = parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, lines.length + 1);
+    lines.push(line);
+    validator.line(line);
+    if ('kind' in line) return;
+    if (events.length < mostShown)
+      events.push({ line: line.line, cpu: line.cpu, task: `${line.task}-${line.pid}`, name: line.name, text: line.text, checked: checked.has(line.name) });
+    else leftOut++;
+  };
+  for await (const chunk of textOf(file)) {
+    const parts = (rest + chunk).split('\n');
+    rest = parts.pop() ?? '';
+    for (const part of parts) take(part);
+    post({ kind: 'progress', lines: lines.length });
+  }
+  if (rest !== '') take(rest);
+  const validation = validator.result();
+  if (validation.read === 0) throw new Error('the file has no line of an ftrace log');
+  post({ kind: 'read', validation, events, leftOut });
+}
+
+function before(number: number): void {
+  const validator = new Validator(protocols);
+  for (const line of lines) {
+    if (line.line >= number) break;
+    validator.line(line);
+  }
+  const states = validator.states();
+  const actors = [...(states[0] ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
+  post({
+    kind: 'before',
+    before: {
+      line: number,
+      possible: states.length,
+      cpus: actors.flatMap(([address, { snapshot }]) => {
+        if (!address.startsWith('cpu')) return [];
+        const { loadedMm, lazy } = snapshot.context as { loadedMm: string | null; lazy: boolean };
+        return [{ cpu: Number(address.slice(3)), loaded: loadedMm ?? 'init_mm', lazy }];
+      }),
+      underWay: actors.flatMap(([address, { snapshot }]) =>
+        isMachineSnapshot(snapshot) && snapshot.machine.events.includes('step') && !rests(snapshot) ? [{ actor: address, place: placeOf(snapshot) }] : [],
+      ),
+    },
+  });
+}
+
+addEventListener('message', ({ data }: MessageEvent<LogRequest>) => {
+  if (data.kind === 'read') read(data.file).catch((error) => post({ kind: 'failed', message: messageOf(error) }));
+  else before(data.line);
+});
