@@ -16,11 +16,13 @@ function useLog() {
   const worker = useRef<Worker | null>(null);
   const [state, setState] = useState<State>({ kind: 'none' });
   const [before, setBefore] = useState<Before | null>(null);
+  const [around, setAround] = useState<{ line: number; text: string | null } | null>(null);
   useEffect(() => () => worker.current?.terminate(), []);
   const ask = (request: LogRequest): void => worker.current?.postMessage(request);
   const open = useCallback((file: File): void => {
     worker.current?.terminate();
     setBefore(null);
+    setAround(null);
     setState({ kind: 'reading', lines: 0 });
     const reading = new ReadLog();
     worker.current = reading;
@@ -28,11 +30,16 @@ function useLog() {
       if (data.kind === 'progress') setState({ kind: 'reading', lines: data.lines });
       if (data.kind === 'failed') setState({ kind: 'failed', message: `${file.name}: ${data.message}` });
       if (data.kind === 'before') setBefore(data.before);
+      if (data.kind === 'around') setAround({ line: data.line, text: data.text });
       if (data.kind === 'read') setState({ ...data, name: file.name });
     });
     reading.postMessage({ kind: 'read', file } satisfies LogRequest);
   }, []);
-  return { state, before, open, ask };
+  const explore = (line: number): void => {
+    setAround({ line, text: null });
+    ask({ kind: 'around', line });
+  };
+  return { state, before, around, open, ask, explore };
 }
 
 function Verdict({ name, validation, onJump }: { name: string; validation: Validation; onJump: (line: number) => void }) {
@@ -78,7 +85,7 @@ function Verdict({ name, validation, onJump }: { name: string; validation: Valid
   );
 }
 
-function Selected({ event, before }: { event: LogEvent; before: Before | null }) {
+function Selected({ event, before, around, onExplore }: { event: LogEvent; before: Before | null; around: string | null | undefined; onExplore: () => void }) {
   return (
     <section aria-label="Line">
       <h2>Line {thousands(event.line)}</h2>
@@ -103,6 +110,18 @@ function Selected({ event, before }: { event: LogEvent; before: Before | null })
             ))}
           </ul>
         </>
+      )}
+      {around === undefined && (
+        <button type="button" onClick={onExplore}>
+          What else could have happened around here?
+        </button>
+      )}
+      {around === null && <p role="status">Exploring every other order of the 20 lines before and after it</p>}
+      {typeof around === 'string' && (
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and must do so by keyboard
+        <section className="log-around" tabIndex={0} aria-label="What else could have happened">
+          <pre>{around}</pre>
+        </section>
       )}
     </section>
   );
@@ -185,7 +204,7 @@ function Lines({
 
 /** A log of a running kernel: read, checked, and scrubbed through. */
 export function LogView() {
-  const { state, before, open, ask } = useLog();
+  const { state, before, around, open, ask, explore } = useLog();
   const [selected, setSelected] = useState(0);
   const file = useRef<HTMLInputElement>(null);
   const read = state.kind === 'read' ? state : null;
@@ -243,7 +262,9 @@ export function LogView() {
           <Lines events={read.events} cpus={read.validation.cpus} rejected={read.validation.rejection?.line ?? null} selected={selected} onSelect={select} />
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and must do so by keyboard */}
           <section className="log-side" tabIndex={0} aria-label="What the log shows">
-            {event && <Selected event={event} before={before} />}
+            {event && (
+              <Selected event={event} before={before} around={around?.line === event.line ? around.text : undefined} onExplore={() => explore(event.line)} />
+            )}
             <Verdict name={read.name} validation={read.validation} onJump={(line) => select(read.events.findIndex((each) => each.line === line))} />
           </section>
         </div>

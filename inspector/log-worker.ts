@@ -1,11 +1,14 @@
-import { protocols } from '../src/protocols/index.js';
+import { of } from 'rxjs';
+import { momentText } from '../src/format/moment.js';
+import { exploreMoment, protocols } from '../src/protocols/index.js';
 import { messageOf } from '../src/system/errors.js';
 import { isMachineSnapshot, placeOf, rests } from '../src/system/view.js';
+import { momentAround } from '../src/trace/moment.js';
 import { parseLine, type TraceLine } from '../src/trace/parse.js';
 import { type Validation, Validator } from '../src/trace/validator.js';
 
 /** What the page asks: to read a log, or where the model is before one of its lines. */
-export type LogRequest = { kind: 'read'; file: Blob } | { kind: 'before'; line: number };
+export type LogRequest = { kind: 'read'; file: Blob } | { kind: 'before'; line: number } | { kind: 'around'; line: number };
 
 /** An event as the page shows it. */
 export interface LogEvent {
@@ -30,8 +33,10 @@ export type LogAnswer =
   | { kind: 'progress'; lines: number }
   | { kind: 'read'; validation: Validation; events: LogEvent[]; leftOut: number }
   | { kind: 'before'; before: Before }
+  | { kind: 'around'; line: number; text: string }
   | { kind: 'failed'; message: string };
 
+const linesAround = 20;
 /** More than this are not shown; all are checked. */
 const mostShown = 300_000;
 const checked = new Set(protocols.flatMap(({ rules }) => Object.keys(rules)));
@@ -99,7 +104,15 @@ function before(number: number): void {
   });
 }
 
+/** What else could have happened around a line, as text. */
+async function around(line: number): Promise<void> {
+  const moment = await momentAround(of(lines), protocols, { line, around: linesAround });
+  const exploration = await exploreMoment(moment, protocols, { maxStates: 1_000_000, maxSeconds: 30 });
+  post({ kind: 'around', line, text: momentText({ log: 'the log', line, moment, ...exploration }, true) });
+}
+
 addEventListener('message', ({ data }: MessageEvent<LogRequest>) => {
   if (data.kind === 'read') read(data.file).catch((error) => post({ kind: 'failed', message: messageOf(error) }));
-  else before(data.line);
+  else if (data.kind === 'before') before(data.line);
+  else around(data.line).catch((error) => post({ kind: 'around', line: data.line, text: messageOf(error) }));
 });

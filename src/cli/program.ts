@@ -108,7 +108,7 @@ export function program(context: Context, done: (code: number) => void): Command
       .description('read an ftrace log of a running kernel against the model, and say which line the model does not allow')
       .argument('<log>', "text of /sys/kernel/tracing/trace or of trace-cmd report, plain or gzip; '-' for standard input"),
     [
-      new Option('--as <protocol>', 'check this protocol only'),
+      new Option('--as <what>', 'check this protocol only, or those that a scenario is about'),
       new Option('--json', 'print one JSON document (shootdown.trace/1)'),
       new Option('--from <line>', 'begin at this line').argParser(wholeNumber('--from')),
       new Option('--to <line>', 'end with this line').argParser(wholeNumber('--to')),

@@ -1,28 +1,15 @@
-import type { CheckResult } from '../check/check.js';
 import type { LiveStep } from '../live/live.js';
+import type { Explored, MomentExploration } from '../protocols/explore-moment.js';
 import type { Planned } from '../protocols/logged-task.js';
-import type { Replay } from '../schedule/replay.js';
 import { type AnySnapshot, isMachineSnapshot, placeOf, rests } from '../system/view.js';
 import type { Moment } from '../trace/moment.js';
 import { columns } from './columns.js';
 import { count, inFull, plain, thousands } from './text.js';
 
-/** A property of the moment's system, or something else that could have happened (then its counterexample is how). */
-export interface Explored {
-  name: string;
-  description: string;
-  isPossibility: boolean;
-  counterexample: { length: number; replay: Replay } | null;
-}
-
-export interface ExploredMoment {
+export interface ExploredMoment extends MomentExploration {
   log: string;
   line: number;
   moment: Moment;
-  /** One of each possible state that was explored. */
-  results: readonly CheckResult[];
-  explored: readonly Explored[];
-  exhausted: boolean;
 }
 
 const width = 100;

@@ -66,6 +66,7 @@ const interrupt = interrupted('takes an interrupt');
 export const gupFast: Protocol = {
   id: 'gup-fast',
   title: 'gup-fast against IPIs',
+  scenarios: ['gup-unbind'],
   events: ['irq_vectors', 'sched:sched_switch'],
   properties: {
     P11: 'gup-fast walks page tables with interrupts off',

@@ -76,6 +76,7 @@ const released: Rule = (event, fields, scene) => {
 export const mmapLock: Protocol = {
   id: 'mmap-lock',
   title: 'mmap_lock',
+  scenarios: ['gup-unbind'],
   events: ['mmap_lock'],
   properties: { P13: 'mmap_lock: a writer is alone, and who releases it holds it' },
   retires: (address, scene) => {

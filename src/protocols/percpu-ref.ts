@@ -220,6 +220,7 @@ const exited: Rule = (_event, fields, scene) => {
 export const percpuRefs: Protocol = {
   id: 'percpu-ref',
   title: 'percpu_ref and the removal of a page map',
+  scenarios: ['gup-unbind'],
   events: ['rcu'],
   properties: {
     P22: 'a percpu_ref goes atomic only after a grace period that began after its kill',

@@ -560,6 +560,7 @@ const retires: Protocol['retires'] = (address, scene) => {
 export const shootdown: Protocol = {
   id: 'tlb-shootdown',
   title: 'TLB shootdown',
+  scenarios: ['gup-unbind'],
   events: ['csd', 'tlb', 'ipi', 'kmem:mm_page_free', 'kmem:mm_page_free_batched'],
   foreign: { events: ['ipi_raise', 'ipi_entry', 'ipi_exit'], says: 'does not fire on x86, whose TLB code the machines are' },
   properties: {

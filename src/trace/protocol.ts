@@ -57,6 +57,8 @@ export type Rule = (event: TraceEvent, fields: Record<string, string>, scene: Sc
 export interface Protocol {
   id: string;
   title: string;
+  /** Scenarios whose question it asks of a log, besides one of its own name. */
+  scenarios?: readonly string[];
   /** Tracepoints and probes, as `trace-cmd record -e` takes them; without any of them nothing is checked. */
   events: readonly string[];
   /** Events that fire only on other architectures than its machines are of. */

@@ -186,6 +186,8 @@ describe('a log of a running kernel', () => {
     await page.getByRole('region', { name: 'Log, a row a line' }).focus();
     await page.keyboard.press('ArrowDown');
     expect(await page.getByRole('slider', { name: 'Line of the log' }).inputValue()).toBe('3001');
+    await page.getByRole('button', { name: 'What else could have happened around here?' }).click();
+    await page.locator('.log-around', { hasText: 'every other order of these' }).waitFor();
     expect(await axe(page)).toEqual([]);
   });
 

@@ -40,6 +40,13 @@ test('--json prints one document', async () => {
   });
 });
 
+test('--as takes a scenario too', async () => {
+  const { code, out } = await call(['trace', path, '--as', 'gup-unbind', '--json']);
+  expect(code).toBe(0);
+  const { properties } = JSON.parse(out) as { properties: { protocol: string }[] };
+  expect([...new Set(properties.map(({ protocol }) => protocol))]).toEqual(['tlb-shootdown', 'gup-fast', 'mmap-lock', 'percpu-ref']);
+});
+
 test('--verbose lists what no rule looks at, and what no line made the machines do', async () => {
   const { out } = await call(['trace', path, '--verbose']);
   expect(out).toMatch(/events without a rule:\n {4}\w+ \d+/);
@@ -56,7 +63,7 @@ test.each([
   [['trace', 'none'], "there is no file 'none'"],
   [
     ['trace', path, '--as', 'tlb-shotdown'],
-    "there is no protocol 'tlb-shotdown'; did you mean 'tlb-shootdown'? (there are tlb-shootdown, gup-fast, mmap-lock, percpu-ref)",
+    "there is no protocol or scenario 'tlb-shotdown'; did you mean 'tlb-shootdown'? (there are tlb-shootdown, gup-unbind, gup-fast, mmap-lock, percpu-ref)",
   ],
   [['trace', path, '--from', '9', '--to', '3'], "option '--to' is before '--from'"],
   [['trace', path, '--from', 'x'], "option '--from' takes a whole number from 1, not 'x'"],

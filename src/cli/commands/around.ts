@@ -1,7 +1,6 @@
 import type { Observable } from 'rxjs';
-import { type CheckResult, check, type PropertyVerdict } from '../../check/check.js';
-import { type Explored, momentDocument, momentText } from '../../format/moment.js';
-import { momentSystem } from '../../protocols/moment.js';
+import { momentDocument, momentText } from '../../format/moment.js';
+import { exploreMoment, type MomentExploration } from '../../protocols/explore-moment.js';
 import { momentAround } from '../../trace/moment.js';
 import type { TraceLine } from '../../trace/parse.js';
 import type { Protocol } from '../../trace/protocol.js';
@@ -20,13 +19,7 @@ export interface AroundFlags extends LimitOptions {
 }
 
 const linesAround = 20;
-/** More possible states are not explored one by one. */
-const mostStates = 8;
-
-const shortest = (results: readonly CheckResult[], name: string): { result: CheckResult; property: PropertyVerdict } | null =>
-  results
-    .flatMap((result) => result.properties.flatMap((property) => (property.name === name && property.counterexample ? [{ result, property }] : [])))
-    .sort((a, b) => (a.property.counterexample?.length ?? 0) - (b.property.counterexample?.length ?? 0))[0] ?? null;
+const notExplored: MomentExploration = { results: [], explored: [], exhausted: true };
 
 /** `trace --around`: what a log shows around a line, and what else could have happened there. */
 export async function around(
@@ -37,28 +30,12 @@ export async function around(
   flags: AroundFlags,
 ): Promise<number> {
   const moment = await momentAround(lines, protocols, { line: flags.around, around: flags.lines ?? linesAround });
-  const descriptions = Object.assign({}, ...protocols.map(({ properties }) => properties));
-  const systems = moment.states.slice(0, mostStates).map((state) => momentSystem(moment, state, descriptions));
-  const results: CheckResult[] = [];
-  if (flags.explore) {
-    const progress = new Progress(io, `${log}, around line ${flags.around}`);
-    try {
-      for (const { system } of systems) results.push(await check(system, { ...limitsOf(flags), all: true, signal: io.signal, progress: progress.tell }));
-    } finally {
-      progress.end();
-    }
-  }
-  const says = new Map(systems.flatMap(({ possibilities }) => possibilities.map(({ property, says: text }) => [property, text] as const)));
-  const names = [...new Set(results.flatMap(({ properties }) => properties.map(({ name }) => name)))];
-  const explored: Explored[] = names.map((name) => {
-    const found = shortest(results, name);
-    const description = results.flatMap(({ properties }) => properties).find((property) => property.name === name)?.description ?? name;
-    return { name, description: says.get(name) ?? description, isPossibility: says.has(name), counterexample: found?.property.counterexample ?? null };
-  });
-  const exhausted = results.every(({ exploration }) => exploration.exhausted) && systems.length === moment.states.length;
-  const found = { log, line: flags.around, moment, results, explored, exhausted };
+  const progress = new Progress(io, `${log}, around line ${flags.around}`);
+  const options = { ...limitsOf(flags), signal: io.signal, progress: progress.tell };
+  const exploration = flags.explore ? await exploreMoment(moment, protocols, options).finally(() => progress.end()) : notExplored;
+  const found = { log, line: flags.around, moment, ...exploration };
   if (flags.json) io.stdout(`${JSON.stringify(momentDocument(found), null, 2)}\n`);
   else io.stdout(momentText(found, flags.verbose === true));
-  if (explored.some(({ isPossibility, counterexample }) => !isPossibility && counterexample)) return exitCodes.unexpected;
-  return exhausted ? exitCodes.asExpected : exitCodes.inconclusive;
+  if (exploration.explored.some(({ isPossibility, counterexample }) => !isPossibility && counterexample)) return exitCodes.unexpected;
+  return exploration.exhausted ? exitCodes.asExpected : exitCodes.inconclusive;
 }

@@ -30,10 +30,11 @@ const recordLine = (): string =>
 /** `trace`: does the model allow what a running kernel did? */
 export async function trace(context: Context, log: string, flags: TraceFlags): Promise<number> {
   const { io, palette } = context;
-  const chosen = protocols.filter(({ id }) => flags.as === undefined || id === flags.as);
+  const own = protocols.filter(({ id }) => flags.as === undefined || id === flags.as);
+  const chosen = own.length > 0 ? own : protocols.filter(({ scenarios }) => scenarios?.includes(flags.as as string));
   if (chosen.length === 0) {
-    const ids = protocols.map(({ id }) => id);
-    throw new UsageError(`there is no protocol '${flags.as}'${didYouMean(flags.as as string, ids)} (there are ${ids.join(', ')})`);
+    const ids = [...new Set(protocols.flatMap(({ id, scenarios = [] }) => [id, ...scenarios]))];
+    throw new UsageError(`there is no protocol or scenario '${flags.as}'${didYouMean(flags.as as string, ids)} (there are ${ids.join(', ')})`);
   }
   if (flags.from !== undefined && flags.to !== undefined && flags.to < flags.from) throw new UsageError(`option '--to' is before '--from'`);
   const { from, to, cpus } = flags;
