@@ -122,17 +122,7 @@ function Arrow({ message: { from, to, event }, y, lanes }: { message: WalkMessag
 }
 
 /** The schedule as a sequence diagram: a lane an actor, time running down. */
-export function Lanes({
-  store,
-  version,
-  order,
-  onActor,
-}: {
-  store: Store;
-  version: number;
-  order: readonly SystemActor[];
-  onActor: (actor: SystemActor) => void;
-}) {
+export function Lanes({ store, order, onActor }: { store: Store; order: readonly SystemActor[]; onActor: (actor: SystemActor) => void }) {
   const scroller = useRef<HTMLElement>(null);
   const [fold, setFold] = useState(true);
   const [open, setOpen] = useState<ReadonlySet<number>>(new Set());
@@ -148,8 +138,8 @@ export function Lanes({
   const width = gutter + each * order.length;
   const lanes = useMemo(() => new Map(order.map((actor, at) => [actor.index, { actor, x: gutter + each * (at + 0.5) }])), [order, each]);
   const length = store.walk.length;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the walk is one object whose steps change with the version
-  const rows = useMemo(() => rowsOf(store.walk, { fold, open }), [store.walk, version, length, fold, open]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the walk is one object whose steps change with its revision
+  const rows = useMemo(() => rowsOf(store.walk, { fold, open }), [store.walk, store.walk.revision, fold, open]);
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,

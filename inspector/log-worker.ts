@@ -1,10 +1,10 @@
 import { of } from 'rxjs';
-import { momentText } from '../src/format/moment.js';
+import { momentText, type Whereabouts, whereabouts } from '../src/format/moment.js';
 import { exploreMoment, protocols } from '../src/protocols/index.js';
 import { messageOf } from '../src/system/errors.js';
-import { isMachineSnapshot, placeOf, rests } from '../src/system/view.js';
+import { linesIn } from '../src/trace/lines.js';
 import { momentAround } from '../src/trace/moment.js';
-import { parseLine, type TraceLine } from '../src/trace/parse.js';
+import type { TraceLine } from '../src/trace/parse.js';
 import { type Validation, Validator } from '../src/trace/validator.js';
 
 /** What the page asks: to read a log, or where the model is before one of its lines. */
@@ -22,11 +22,9 @@ export interface LogEvent {
 }
 
 /** Where the model is before a line, in the first of the states that are possible there. */
-export interface Before {
+export interface Before extends Whereabouts {
   line: number;
   possible: number;
-  cpus: { cpu: number; loaded: string; lazy: boolean }[];
-  underWay: { actor: string; place: string }[];
 }
 
 export type LogAnswer =
@@ -57,23 +55,17 @@ async function read(file: Blob): Promise<void> {
   const validator = new Validator(protocols);
   const events: LogEvent[] = [];
   let leftOut = 0;
-  let rest = '';
-  const take = (text: string): void => {
-    const line = parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, lines.length + 1);
-    lines.push(line);
-    validator.line(line);
-    if ('kind' in line) return;
-    if (events.length < mostShown)
-      events.push({ line: line.line, cpu: line.cpu, task: `${line.task}-${line.pid}`, name: line.name, text: line.text, checked: checked.has(line.name) });
-    else leftOut++;
-  };
-  for await (const chunk of textOf(file)) {
-    const parts = (rest + chunk).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) take(part);
+  for await (const batch of linesIn(textOf(file))) {
+    for (const line of batch) {
+      lines.push(line);
+      validator.line(line);
+      if ('kind' in line) continue;
+      if (events.length < mostShown)
+        events.push({ line: line.line, cpu: line.cpu, task: `${line.task}-${line.pid}`, name: line.name, text: line.text, checked: checked.has(line.name) });
+      else leftOut++;
+    }
     post({ kind: 'progress', lines: lines.length });
   }
-  if (rest !== '') take(rest);
   const validation = validator.result();
   if (validation.read === 0) throw new Error('the file has no line of an ftrace log');
   post({ kind: 'read', validation, events, leftOut });
@@ -86,22 +78,7 @@ function before(number: number): void {
     validator.line(line);
   }
   const states = validator.states();
-  const actors = [...(states[0] ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
-  post({
-    kind: 'before',
-    before: {
-      line: number,
-      possible: states.length,
-      cpus: actors.flatMap(([address, { snapshot }]) => {
-        if (!address.startsWith('cpu')) return [];
-        const { loadedMm, lazy } = snapshot.context as { loadedMm: string | null; lazy: boolean };
-        return [{ cpu: Number(address.slice(3)), loaded: loadedMm ?? 'init_mm', lazy }];
-      }),
-      underWay: actors.flatMap(([address, { snapshot }]) =>
-        isMachineSnapshot(snapshot) && snapshot.machine.events.includes('step') && !rests(snapshot) ? [{ actor: address, place: placeOf(snapshot) }] : [],
-      ),
-    },
-  });
+  post({ kind: 'before', before: { line: number, possible: states.length, ...whereabouts(states[0]) } });
 }
 
 /** What else could have happened around a line, as text. */

@@ -1,5 +1,6 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { LiveLog } from '../src/inspect/live-log.js';
+import type { Envelope } from '../src/inspect/relay.js';
 import { commandFor, greetings, partsOf } from '../src/inspect/wire.js';
 import { listenToWindows } from './receive.js';
 
@@ -18,13 +19,6 @@ export interface Relay {
   steer: (connection: string, choice: number) => void;
   /** Connects to an app that serves its inspection; what is wrong with the address, or null. */
   connect: (url: string) => string | null;
-}
-
-interface Envelope {
-  connection: number;
-  kind: 'open' | 'frame' | 'close' | 'dropped';
-  data?: unknown;
-  count?: number;
 }
 
 const nameOf = (connection: number): string => `app${connection}`;

@@ -58,16 +58,18 @@ export interface Played extends Replay {
   misfit: ScheduleError | null;
 }
 
+/** Notes the first violation of a run, if the run is at one now. Deadlock is costly to find out. */
+export function look(run: Played, deadlock: boolean): void {
+  if (run.found) return;
+  run.found = violationNow(run, { deadlock });
+  run.foundAt = run.steps.length;
+}
+
 /** Runs a schedule live, as far as it fits. Deadlock is looked for at the end only. */
 export function play(system: System, schedule: readonly number[]): Played {
   const live = new LiveSystem(system);
   const run: Played = { system, live, steps: [], found: null, foundAt: 0, misfit: null };
-  const look = (deadlock: boolean): void => {
-    if (run.found) return;
-    run.found = violationNow(run, { deadlock });
-    run.foundAt = run.steps.length;
-  };
-  look(false);
+  look(run, false);
   for (const [at, index] of schedule.entries()) {
     try {
       run.steps.push(live.take(choiceAt(system, index, at + 1)));
@@ -76,8 +78,8 @@ export function play(system: System, schedule: readonly number[]): Played {
       run.misfit = error;
       return run;
     }
-    look(false);
+    look(run, false);
   }
-  look(true);
+  look(run, true);
   return run;
 }

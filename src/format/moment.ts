@@ -2,7 +2,7 @@ import type { LiveStep } from '../live/live.js';
 import type { Explored, MomentExploration } from '../protocols/explore-moment.js';
 import type { Planned } from '../protocols/logged-task.js';
 import { type AnySnapshot, isMachineSnapshot, placeOf, rests } from '../system/view.js';
-import type { Moment } from '../trace/moment.js';
+import type { Moment, MomentState } from '../trace/moment.js';
 import { columns } from './columns.js';
 import { count, inFull, plain, thousands } from './text.js';
 
@@ -14,19 +14,25 @@ export interface ExploredMoment extends MomentExploration {
 
 const width = 100;
 
-/** Actors that are in the middle of something when the moment begins. */
-function underWay({ states }: Moment): string[] {
-  return [...(states[0] ?? [])].flatMap(([address, { snapshot }]) =>
-    isMachineSnapshot(snapshot) && snapshot.machine.events.includes('step') && !rests(snapshot) ? [`    ${address} is in '${placeOf(snapshot)}'`] : [],
-  );
+/** Where the actors of a moment are: what each CPU has loaded, and who is in the middle of something. */
+export interface Whereabouts {
+  cpus: { cpu: number; loaded: string; lazy: boolean }[];
+  underWay: { actor: string; place: string }[];
 }
 
-function loaded({ states }: Moment): string[] {
-  return [...(states[0] ?? [])].sort().flatMap(([address, { snapshot }]) => {
-    if (!address.startsWith('cpu')) return [];
-    const { loadedMm, lazy } = snapshot.context as { loadedMm: string | null; lazy: boolean };
-    return [`    CPU ${Number(address.slice(3))} has ${loadedMm ?? 'init_mm'} loaded${lazy ? ', lazily' : ''}`];
-  });
+/** The actors of one state that is possible at a moment. */
+export function whereabouts(state: MomentState | undefined): Whereabouts {
+  const actors = [...(state ?? [])].sort(([one], [other]) => (one < other ? -1 : 1));
+  return {
+    cpus: actors.flatMap(([address, { snapshot }]) => {
+      if (!address.startsWith('cpu')) return [];
+      const { loadedMm, lazy } = snapshot.context as { loadedMm: string | null; lazy: boolean };
+      return [{ cpu: Number(address.slice(3)), loaded: loadedMm ?? 'init_mm', lazy }];
+    }),
+    underWay: actors.flatMap(([actor, { snapshot }]) =>
+      isMachineSnapshot(snapshot) && snapshot.machine.events.includes('step') && !rests(snapshot) ? [{ actor, place: placeOf(snapshot) }] : [],
+    ),
+  };
 }
 
 function operations({ operations: all }: Moment): string[] {
@@ -56,23 +62,27 @@ const drawn = ({ description, counterexample }: Explored): string[] =>
       ]
     : [];
 
+const totals = (results: ExploredMoment['results']): { states: number; transitions: number } => ({
+  states: results.reduce((sum, { exploration }) => sum + exploration.states, 0),
+  transitions: results.reduce((sum, { exploration }) => sum + exploration.transitions, 0),
+});
+
 /** A moment, and what was found by exploring it, for people. */
 export function momentText(found: ExploredMoment, verbose: boolean): string {
   const { log, line, moment, results, explored, exhausted } = found;
   const violated = explored.filter(({ isPossibility, counterexample }) => !isPossibility && counterexample);
-  const [possible, impossible] = [true, false].map((is) =>
-    explored.filter(({ isPossibility, counterexample }) => isPossibility && (counterexample !== null) === is),
-  );
-  const states = results.reduce((sum, { exploration }) => sum + exploration.states, 0);
-  const transitions = results.reduce((sum, { exploration }) => sum + exploration.transitions, 0);
+  const possible = explored.filter(({ isPossibility, counterexample }) => isPossibility && counterexample);
+  const impossible = explored.filter(({ isPossibility, counterexample }) => isPossibility && !counterexample);
+  const { cpus, underWay } = whereabouts(moment.states[0]);
+  const { states, transitions } = totals(results);
   const limit =
     results.find(({ exploration }) => exploration.limit !== null)?.exploration.limit ??
     `only ${results.length} of ${moment.states.length} possible states explored`;
   return [
     `${log}, lines ${thousands(moment.from)} to ${thousands(moment.to)}, around line ${thousands(line)}`,
     `  before them, ${count(moment.states.length, 'state')} possible${moment.states.length > 1 ? ', the first of them' : ''}:`,
-    ...loaded(moment),
-    ...underWay(moment),
+    ...cpus.map(({ cpu, loaded, lazy }) => `    CPU ${cpu} has ${loaded} loaded${lazy ? ', lazily' : ''}`),
+    ...underWay.map(({ actor, place }) => `    ${actor} is in '${place}'`),
     '  in them:',
     ...operations(moment),
     ...(results.length === 0
@@ -84,11 +94,11 @@ export function momentText(found: ExploredMoment, verbose: boolean): string {
             .map(
               ({ name, description, counterexample }) => `    ${name} ${counterexample ? 'is violated' : exhausted ? 'holds' : 'not violated'}: ${description}`,
             ),
-          ...((possible?.length ?? 0) > 0 ? ['  what else could have happened:'] : []),
-          ...(possible ?? []).map(({ description, counterexample }) => `    ${description} (${count(counterexample?.length ?? 0, 'step')})`),
-          ...((impossible?.length ?? 0) > 0 ? [`  what ${exhausted ? 'could not have' : 'was not seen to'}:`] : []),
-          ...(impossible ?? []).map(({ description }) => `    ${description}`),
-          ...(violated.length > 0 ? violated : verbose ? (possible ?? []) : (possible ?? []).slice(0, 1)).flatMap(drawn),
+          ...(possible.length > 0 ? ['  what else could have happened:'] : []),
+          ...possible.map(({ description, counterexample }) => `    ${description} (${count(counterexample?.length ?? 0, 'step')})`),
+          ...(impossible.length > 0 ? [`  what ${exhausted ? 'could not have' : 'was not seen to'}:`] : []),
+          ...impossible.map(({ description }) => `    ${description}`),
+          ...(violated.length > 0 ? violated : verbose ? possible : possible.slice(0, 1)).flatMap(drawn),
         ]),
     '',
   ].join('\n');
@@ -109,8 +119,7 @@ export function momentDocument({ log, line, moment, results, explored, exhausted
         ? null
         : {
             exhausted,
-            states: results.reduce((sum, { exploration }) => sum + exploration.states, 0),
-            transitions: results.reduce((sum, { exploration }) => sum + exploration.transitions, 0),
+            ...totals(results),
             properties: explored.filter(({ isPossibility }) => !isPossibility).map(found),
             possibilities: explored.filter(({ isPossibility }) => isPossibility).map(found),
           },

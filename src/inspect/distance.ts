@@ -1,14 +1,13 @@
 import { type ExploreLimits, Explorer } from '../explore/explorer.js';
 import type { Choice } from '../system/system.js';
-import { Walk } from './walk.js';
+import type { Walk } from './walk.js';
 
 /** Steps from here to the nearest violation by way of a choice: that many; none at all; or more than could be looked at. */
 export type Distance = { kind: 'violation'; steps: number; property: string } | { kind: 'none' } | { kind: 'beyond'; depth: number };
 
 /** How far the nearest violation is when this choice is taken after the schedule so far, found by exploring from there. */
 export function distanceBy(walk: Walk, choice: Choice, at: number, limits: ExploreLimits): Distance {
-  const next = new Walk(walk.system);
-  next.load(walk.schedule.slice(0, at));
+  const next = walk.fork(at);
   next.take(choice);
   const now = next.truths().find(({ truth }) => truth === 'violated');
   if (now) return { kind: 'violation', steps: 1, property: now.property.name };

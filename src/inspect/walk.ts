@@ -33,23 +33,30 @@ export interface PropertyTruth {
  * is there at once and any may be left by another choice. Steps are XState's own, from the explorer's tables.
  */
 export class Walk {
-  private readonly tables: LocalTables;
   private readonly cascade: Cascade;
   private readonly states: (readonly number[])[] = [];
   private readonly results: StepResult[] = [];
   private readonly taken: Choice[] = [];
   private readonly steps: WalkStep[] = [];
+  private changesMade = 0;
   private readonly byAddress: ReadonlyMap<string, SystemActor>;
   private readonly messages: number[];
 
   /** @throws {ModelError} when the system cannot start. */
-  constructor(readonly system: System) {
+  constructor(
+    readonly system: System,
+    private readonly tables: LocalTables = new LocalTables(system, new Coverage(system)),
+  ) {
     this.byAddress = new Map(system.actors.map((actor) => [actor.address, actor]));
-    this.tables = new LocalTables(system, new Coverage(system));
     this.cascade = new Cascade(system, this.tables);
     this.messages = system.choices.map(({ event }) => this.tables.message(event));
     const start = this.cascade.start();
     this.states.push(system.actors.map(({ index }) => start.writes.get(index) as number));
+  }
+
+  /** Another number after every change of the schedule. */
+  get revision(): number {
+    return this.changesMade;
   }
 
   get length(): number {
@@ -91,8 +98,19 @@ export class Walk {
     return step;
   }
 
+  /** Another walk that begins with the same steps. */
+  fork(at: number): Walk {
+    const other = new Walk(this.system, this.tables);
+    other.states.push(...this.states.slice(1, at + 1));
+    other.results.push(...this.results.slice(0, at));
+    other.taken.push(...this.taken.slice(0, at));
+    other.steps.push(...this.steps.slice(0, at));
+    return other;
+  }
+
   /** Drops what comes after so many steps. */
   cut(at: number): void {
+    this.changesMade++;
     this.states.length = at + 1;
     this.results.length = at;
     this.taken.length = at;

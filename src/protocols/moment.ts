@@ -13,7 +13,7 @@ import type { Moment, MomentState } from '../trace/moment.js';
 import type { Operation } from '../trace/protocol.js';
 import { loggedTask, type Planned } from './logged-task.js';
 import { nameOf } from './task.js';
-import { type CpuContext, gatheredBy, isFlushedIn, UNKNOWN } from './tlb.js';
+import { type CpuContext, cpuAt, gatheredBy, isFlushedIn, UNKNOWN } from './tlb.js';
 
 type MmContext = SnapshotFrom<typeof addressSpace>['context'];
 type LockContext = SnapshotFrom<typeof rwsem>['context'];
@@ -42,9 +42,10 @@ const isMm = (address: Address): boolean => address.startsWith('mm:');
 const isLock = (address: Address): boolean => address.startsWith('mmap_lock:');
 const isOwing = (address: Address): boolean => address.startsWith('arch_tlbbatch_add_pending:');
 const cpuOf = (address: Address): Address => /cpu\d+$/.exec(address)?.[0] as Address;
-const cpuOfFlush = (address: Address): Address => `cpu${(/@(\d+)/.exec(address)?.[1] ?? '').padStart(4, '0')}`;
+const cpuOfFlush = (address: Address): Address => cpuAt(/@(\d+)/.exec(address)?.[1] ?? '');
+/** The task that is in a flush. */
+const callerOf = (address: Address): Address => `task:${/\d+/.exec(address)?.[0]}`;
 const laneOf = (on: Address): string => `CPU ${Number(on.slice(3))}`;
-const onCpu = (event: TraceEvent): Address => `cpu${String(event.cpu).padStart(4, '0')}`;
 /** Each CPU has an idle task of its own, all with pid 0. */
 const taskOf = (event: TraceEvent): Address => (event.pid === 0 ? `task:0@${event.cpu}` : `task:${event.pid}`);
 const contextOf = (state: MomentState, address: Address): unknown => state.get(address)?.snapshot.context;
@@ -90,6 +91,10 @@ function distinctPages(steps: readonly Step[]): Step[] {
   });
 }
 
+/** Virtual pages whose ptes are cleared. */
+const clearedIn = (steps: readonly Step[]): number[] =>
+  steps.flatMap(({ operation }) => (operation.kind === 'sends' && operation.event.type === 'pte.clear' ? [operation.event.vpn as number] : []));
+
 /** What each task does, and who has each CPU before it. */
 class Plans {
   readonly plans = new Map<Address, Planned[]>();
@@ -119,8 +124,7 @@ class Plans {
   private calls(): void {
     for (const [address, { snapshot }] of this.state) {
       if (rests(snapshot)) continue;
-      const [, pid, number] = /^flush:(\d+)@(\d+)/.exec(address) ?? [];
-      if (pid !== undefined) this.of(`task:${pid}`, `cpu${(number as string).padStart(4, '0')}`).push({ waitsFor: 'return' });
+      if (isFlush(address)) this.of(callerOf(address), cpuOfFlush(address)).push({ waitsFor: 'return' });
       if (isSwitch(address)) {
         const schedule = `schedule:${cpuOf(address)}`;
         this.of(schedule, cpuOf(address)).push({ waitsFor: 'return' });
@@ -130,7 +134,7 @@ class Plans {
   }
 
   private add(event: TraceEvent, operation: Step['operation']): void {
-    const [task, on] = [taskOf(event), onCpu(event)];
+    const [task, on] = [taskOf(event), cpuAt(event.cpu)];
     const before = this.onCpu.get(on);
     if (before !== undefined && before !== task) {
       this.of(before, on).push({ hands: on, to: task });
@@ -183,9 +187,7 @@ function startingContext(state: MomentState, address: Address, steps: readonly S
   }
   if (isMm(address)) {
     const { ptes, cpumask } = context as MmContext;
-    const cleared = steps.flatMap(({ operation }) =>
-      operation.kind === 'sends' && operation.to === address && operation.event.type === 'pte.clear' ? [operation.event.vpn as number] : [],
-    );
+    const cleared = clearedIn(steps.filter(({ operation }) => operation.kind === 'sends' && operation.to === address));
     const loaded = [...state.keys()].filter((on) => isCpu(on) && (contextOf(state, on) as CpuContext).loadedMm === address);
     return {
       ...context,
@@ -194,7 +196,7 @@ function startingContext(state: MomentState, address: Address, steps: readonly S
     };
   }
   if (isLock(address)) return holders(context as LockContext, address, plans);
-  const caller = isFlush(address) ? `task:${address.slice('flush:'.length).split('@')[0]}` : isSwitch(address) ? `schedule:${cpuOf(address)}` : null;
+  const caller = isFlush(address) ? callerOf(address) : isSwitch(address) ? `schedule:${cpuOf(address)}` : null;
   return caller === null || rests((state.get(address) as { snapshot: AnySnapshot }).snapshot) ? context : { ...context, caller };
 }
 
@@ -294,9 +296,7 @@ export function momentSystem(moment: Moment, state: MomentState, descriptions: R
   const steps = distinctPages(moment.operations.filter((step): step is Step => step.operation.kind !== 'outcome'));
   const plans = new Plans(state, steps);
   const cpus = [...state.keys()].filter(isCpu).sort();
-  const vpns = [
-    ...new Set(steps.flatMap(({ operation }) => (operation.kind === 'sends' && operation.event.type === 'pte.clear' ? [operation.event.vpn as number] : []))),
-  ];
+  const vpns = [...new Set(clearedIn(steps))];
   const mentioned = new Set(steps.flatMap(({ operation }) => (operation.kind === 'sends' ? [operation.to, operation.event.next, operation.event.mm] : [])));
   const used = (address: Address, snapshot: AnySnapshot): boolean => {
     if (isCpu(address) || isSwitch(address) || isMm(address) || address === 'interconnect' || address === 'task') return true;

@@ -1,12 +1,10 @@
 import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
-import { from, map, mergeMap, type Observable } from 'rxjs';
+import { from, mergeMap, type Observable } from 'rxjs';
 import { messageOf, UsageError } from '../system/errors.js';
-import { parseLine, type TraceLine } from './parse.js';
-
-/** Longer lines are no lines of a log. */
-const longest = 64 * 1024;
+import { linesIn } from './lines.js';
+import type { TraceLine } from './parse.js';
 
 async function* chunksOf(source: Readable, where: string): AsyncGenerator<Buffer> {
   try {
@@ -42,24 +40,13 @@ async function beginning(chunks: AsyncGenerator<Buffer>): Promise<{ head: Buffer
   return { head, all: all() };
 }
 
-/** Batches of whole lines, gzip undone. */
-async function* linesOf(source: Readable, where: string): AsyncGenerator<string[]> {
+/** The text, gzip undone. */
+async function* textOf(source: Readable, where: string): AsyncGenerator<string> {
   const { head, all } = await beginning(chunksOf(source, where));
   const zipped = head[0] === 0x1f && head[1] === 0x8b;
   const { head: text, all: plain } = zipped ? await beginning(chunksOf(gunzipped(all), where)) : { head, all };
   refuseBinary(text, where);
-  let rest = '';
-  for await (const chunk of plain) {
-    const lines = (rest + chunk.toString('latin1')).split('\n');
-    rest = lines.pop() as string;
-    if (rest.length > longest) {
-      // The rest of this line is dropped as it comes; what is kept is broken, and counted as such.
-      lines.push('\u0000');
-      rest = '';
-    }
-    yield lines;
-  }
-  if (rest !== '') yield [rest];
+  for await (const chunk of plain) yield chunk.toString('latin1');
 }
 
 function gunzipped(chunks: AsyncGenerator<Buffer>): Readable {
@@ -80,13 +67,7 @@ function gunzipped(chunks: AsyncGenerator<Buffer>): Readable {
  * @throws {UsageError} (as the stream's error) for what cannot be read, is binary, or is gzip that was cut off.
  */
 export function traceLines(source: string | Readable, where = typeof source === 'string' ? source : 'standard input'): Observable<TraceLine[]> {
-  const readable = typeof source === 'string' ? createReadStream(source) : source;
-  let number = 0;
-  const read = (text: string): TraceLine => {
-    number++;
-    return parseLine(text.endsWith('\r') ? text.slice(0, -1) : text, number);
-  };
-  return from(linesOf(readable, where)).pipe(map((lines) => lines.map(read)));
+  return from(linesIn(textOf(typeof source === 'string' ? createReadStream(source) : source, where)));
 }
 
 /** {@link traceLines}, line by line. */

@@ -94,9 +94,11 @@ export class Cast {
   /** Numbers of messages: by the object, where the same one is taken again and again, and by their text. */
   private numbersOf = new WeakMap<object, number>();
   private numbers = new Map<string, number>();
+  /** The local state that each actor has when it joins. */
+  private firsts: number[] = [];
   /** The local state that all worlds have, but for where they differ. */
   private common: number[] = [];
-  /** Actors that somebody has asked for since the last {@link heardOf}. */
+  /** Actors that somebody has asked for since {@link unheard} was last asked. */
   private readonly heard = new Set<Address>();
   private joined = 0;
 
@@ -115,7 +117,7 @@ export class Cast {
     if (this.byAddress.has(address)) return;
     this.joined++;
     const actor = this.admit({ index: this.actors.length, address, logic, input, path: false, lane: null });
-    this.common.push(this.tables.initial(actor).next);
+    this.common.push(this.firstOf(actor));
     for (const [prefix, addresses] of this.byPrefix) if (address.startsWith(prefix)) addresses.push(address);
   }
 
@@ -174,7 +176,7 @@ export class Cast {
   /** The world with an actor as it was when it joined: something new has its address. */
   anew(world: World, address: Address): World {
     const actor = this.actorOf(address);
-    return this.with(world, new Map([[actor.index, this.tables.initial(actor).next]]));
+    return this.with(world, new Map([[actor.index, this.firstOf(actor)]]));
   }
 
   /** What a choice or a message from outside does; null where the actor does not take it. @throws {ModelError} */
@@ -301,7 +303,7 @@ export class Cast {
 
   /** All actors as a world has them; without one, as they were when they joined. */
   actorsIn(world: World | null): Map<Address, { logic: AnyActorLogic; snapshot: AnySnapshot }> {
-    const idOf = (actor: SystemActor): number => (world ? this.idIn(world, actor.index) : this.tables.initial(actor).next);
+    const idOf = (actor: SystemActor): number => (world ? this.idIn(world, actor.index) : this.firstOf(actor));
     return new Map(this.actors.map((actor) => [actor.address, { logic: actor.logic, snapshot: this.tables.local(actor, idOf(actor)).snapshot }]));
   }
 
@@ -313,7 +315,7 @@ export class Cast {
 
   /** Nothing is known of any actor. Worlds from before are void. */
   start(): World {
-    this.common = this.actors.map((actor) => this.tables.initial(actor).next);
+    this.common = this.actors.map((actor) => this.firstOf(actor));
     return { differs: [], marks: {} };
   }
 
@@ -330,6 +332,7 @@ export class Cast {
     this.cascade = new Cascade(system, this.tables);
     this.steps = [];
     this.learnt = [];
+    this.firsts = [];
     this.stepsKnown = 0;
     this.numbers = new Map();
     this.numbersOf = new WeakMap();
@@ -343,6 +346,11 @@ export class Cast {
     this.steps.push([]);
     this.learnt.push([]);
     return actor;
+  }
+
+  private firstOf(actor: SystemActor): number {
+    this.firsts[actor.index] ??= this.tables.initial(actor).next;
+    return this.firsts[actor.index] as number;
   }
 
   private numberOf(event: { type: string }): number {

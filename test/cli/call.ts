@@ -16,19 +16,24 @@ export function collected(): { write: (text: string) => void; text: () => string
   return { write: (text) => void parts.push(text), text: () => parts.join('') };
 }
 
+/** Nothing to read, no terminal. */
+export const quiet = {
+  stdin: () => Readable.from([]),
+  stdoutIsTTY: false,
+  stderrIsTTY: false,
+  columns: 100,
+  env: {},
+  cwd: process.cwd(),
+  version: '1.2.3',
+};
+
 /** Calls it with the lock scenario, no terminal, and whatever else a test wants otherwise. */
 export async function call(argv: readonly string[], overrides: Partial<Io> = {}, scenarios: readonly Scenario[] = [lockScenario]): Promise<Called> {
   const [out, err] = [collected(), collected()];
   const io: Io = {
     stdout: out.write,
     stderr: err.write,
-    stdin: () => Readable.from([]),
-    stdoutIsTTY: false,
-    stderrIsTTY: false,
-    columns: 100,
-    env: {},
-    cwd: process.cwd(),
-    version: '1.2.3',
+    ...quiet,
     signal: new AbortController().signal,
     importModule: async (url) => {
       throw new Error(`no test imports ${url}`);

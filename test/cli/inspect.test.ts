@@ -8,7 +8,7 @@ import { type RunFlags, run } from '../../src/cli/commands/run.js';
 import { type Context, contextOf } from '../../src/cli/context.js';
 import { startInspector } from '../../src/inspect/server.js';
 import { formatToken } from '../../src/schedule/token.js';
-import { type Called, call, collected } from './call.js';
+import { type Called, call, collected, quiet } from './call.js';
 import { lockScenario } from './lock.js';
 
 const token = 'sd1:lock/broken,rounds=1~f754da1b~AAEAAQ~984f';
@@ -38,13 +38,7 @@ async function served(command: (context: Context) => Promise<number>, open: (url
         if (url !== undefined) resolve(url);
       },
       stderr: err.write,
-      stdin: () => process.stdin,
-      stdoutIsTTY: false,
-      stderrIsTTY: false,
-      columns: 100,
-      env: {},
-      cwd: process.cwd(),
-      version: '1.2.3',
+      ...quiet,
       signal: interruption.signal,
       importModule: async (name: string) => {
         expect(name).toBe('open');

@@ -16,7 +16,7 @@ import { exitCodes } from '../failure.js';
 import type { Given } from '../options.js';
 import { inFormats, tokenFor } from '../print.js';
 import { resolveOne, type Target } from '../resolve.js';
-import { changedSince, type Played, play, readSchedule } from '../schedules.js';
+import { changedSince, look, type Played, play, readSchedule } from '../schedules.js';
 import { expectationAt, violationNow } from '../violations.js';
 import { builtPage, type Page, portIn, type ServeFlags, untilInterrupted } from './inspect.js';
 
@@ -77,15 +77,10 @@ export const codeFor = (target: Target, found: Found | null): number =>
 async function goOn(context: Context, target: Target, run: Played, server: InspectorServer, flags: ServeFlags): Promise<void> {
   const { io, note } = context;
   const ownSteps = run.steps.length;
-  const look = (deadlock: boolean): void => {
-    if (run.found) return;
-    run.found = violationNow(run, { deadlock });
-    run.foundAt = run.steps.length;
-  };
-  steer(run, server.local(target.subject.id), { version: io.version, onStep: () => look(false), onRefusal: (error) => note(messageOf(error)) });
+  steer(run, server.local(target.subject.id), { version: io.version, onStep: () => look(run, false), onRefusal: (error) => note(messageOf(error)) });
   await untilInterrupted(context, server, flags);
   if (run.steps.length === ownSteps) return;
-  look(true);
+  look(run, true);
   io.stdout(`\n${report(target, run, run.found && run.foundAt < run.steps.length ? `after step ${run.foundAt}: ` : '')}`);
 }
 
