@@ -138,7 +138,6 @@ export function Lanes({ store, order, onActor }: { store: Store; order: readonly
   const width = gutter + each * order.length;
   const lanes = useMemo(() => new Map(order.map((actor, at) => [actor.index, { actor, x: gutter + each * (at + 0.5) }])), [order, each]);
   const length = store.walk.length;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the walk is one object whose steps change with its revision
   const rows = useMemo(() => rowsOf(store.walk, { fold, open }), [store.walk, store.walk.revision, fold, open]);
   const virtual = useVirtualizer({
     count: rows.length,
