@@ -62,8 +62,8 @@ export function Choices({
   );
 }
 
-const marks = { holds: '✓', violated: '✗', untested: '–' } as const;
-const words = { holds: 'holds', violated: 'violated', untested: 'not put to the test here' } as const;
+const marks = { holds: '✓', violated: '✗', untested: '–', open: '…' } as const;
+const words = { holds: 'holds', violated: 'violated', untested: 'not put to the test here', open: 'not reached here' } as const;
 
 /** The properties' truth in the current state. */
 export function Properties({ store }: { store: Store }) {

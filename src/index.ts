@@ -78,7 +78,18 @@ export { steps } from './format/steps.js';
 export { diagram, violationText } from './format/violation.js';
 export { type LiveMessage, type LiveOptions, type LiveStep, LiveSystem } from './live/live.js';
 export { randomChoices, recorded, roundRobin } from './live/strategies.js';
-export { type Bug, bug, type DeadlockFreedom, deadlockFree, type Invariant, invariant, type Property, type PropertyKind } from './property/property.js';
+export {
+  type Bug,
+  bug,
+  type DeadlockFreedom,
+  deadlockFree,
+  type Invariant,
+  invariant,
+  type Possibility,
+  type Property,
+  type PropertyKind,
+  possibility,
+} from './property/property.js';
 export { confirm, type Replay, replay } from './schedule/replay.js';
 export { formatToken, isToken, parseToken, type Token } from './schedule/token.js';
 export * from './system/errors.js';

@@ -1,4 +1,5 @@
 import { type Exploration, type ExploreLimits, type Explorer, exploreAsync, type PropertyResult } from '../explore/explorer.js';
+import type { PropertyKind } from '../property/property.js';
 import { type Case, type Expected, expectedOf, expectedVerdict } from '../scenarios/scenario.js';
 import { confirm, type Replay } from '../schedule/replay.js';
 import { formatToken } from '../schedule/token.js';
@@ -57,15 +58,21 @@ export function tokenOf({ id, system, case: found }: Subject, schedule: readonly
   return formatToken({ name: id, parameters, digest: system.digest, schedule });
 }
 
-/** Ends the search once every expected violation was seen, unless a property is expected to hold: that takes all states. */
+/**
+ * Ends the search once every expected violation was seen, unless a property is expected to hold: that takes all states. So
+ * does a possibility, whichever verdict is expected.
+ */
 function stopRule({ case: found, system }: Subject, all: boolean): (violated: ReadonlySet<string>) => boolean {
   if (all) return () => false;
-  if (!found || expectedVerdict(found.variant) !== 'violated') return () => true;
+  if (!found) return () => true;
+  if (system.properties.some(({ kind, name }) => kind === 'possibility' && expectedOf(found.variant, name) !== null)) return () => false;
+  if (expectedVerdict(found.variant) !== 'violated') return () => true;
   const expected = system.properties.map(({ name }) => ({ name, verdict: expectedOf(found.variant, name) }));
   if (expected.some(({ verdict }) => verdict === 'holds')) return () => false;
   return (violated) => expected.every(({ name, verdict }) => verdict !== 'violated' || violated.has(name));
 }
 
+const hasPremise: ReadonlySet<PropertyKind> = new Set(['invariant', 'possibility']);
 const verdictOf = (property: PropertyResult, exhausted: boolean): Verdict => (property.violation ? 'violated' : exhausted ? 'holds' : 'inconclusive');
 
 /**
@@ -96,7 +103,9 @@ export async function check(what: Subject | System, options: CheckOptions = {}):
   });
   const verdict: Verdict = properties.some((property) => property.verdict === 'violated') ? 'violated' : exploration.exhausted ? 'holds' : 'inconclusive';
   const expected = variant ? expectedVerdict(variant) : null;
-  const judged = [{ verdict, expected }, ...properties].filter((judgement) => judgement.expected !== null);
+  // What is expected of the whole follows from what is expected of its properties, where anything is.
+  const asked = properties.filter((property) => property.expected !== null);
+  const judged = asked.length > 0 ? asked : [{ verdict, expected }].filter((judgement) => judgement.expected !== null);
   return {
     subject,
     verdict,
@@ -106,7 +115,7 @@ export async function check(what: Subject | System, options: CheckOptions = {}):
     properties,
     exploration,
     vacuous: exploration.exhausted
-      ? properties.filter((property) => property.kind === 'invariant' && property.evaluations === 0).map(({ name }) => `${name}: no state meets its premise`)
+      ? properties.filter(({ kind, evaluations }) => hasPremise.has(kind) && evaluations === 0).map(({ name }) => `${name}: no state meets its premise`)
       : [],
   };
 }

@@ -1,10 +1,13 @@
+import { outOfReach, type Possibility, type PropertyKind } from '../property/property.js';
 import { ModelError } from '../system/errors.js';
 import type { Choice, System, SystemActor } from '../system/system.js';
 import { Cascade, type StepResult } from './cascade.js';
 import { Coverage } from './coverage.js';
+import type { Decider } from './decider.js';
 import { changes, charged, checked, LeafTable } from './leaves.js';
 import { LocalTables } from './local.js';
 import { Packing } from './packing.js';
+import { Possibilities } from './possibility.js';
 import { Batch, batchSize, noParent, StateStore } from './store.js';
 import { DecisionTrees } from './trees.js';
 import { type Violation, Watch } from './watch.js';
@@ -19,23 +22,29 @@ export interface ExploreLimits {
 }
 
 export interface ExploreOptions extends ExploreLimits {
-  /** Asked at each property's first violation, with the names violated so far: true ends the search. Default: at the first. */
+  /**
+   * Asked at each property's first violation, with the names violated so far: true ends the search. Default: at the first.
+   * Possibilities are judged once all states were seen, so in a search that ends before they are not.
+   */
   stop?: (violated: ReadonlySet<string>) => boolean;
 }
 
 export interface PropertyResult {
   name: string;
-  kind: 'bug' | 'invariant' | 'deadlock';
+  kind: PropertyKind;
   description: string;
   violation: Violation | null;
-  /** How often it was put to the test: distinct states of what it reads for an invariant (premise met), BUG states checked for a bug, states for deadlock. */
+  /**
+   * How often it was put to the test: distinct states of what it reads for an invariant or a possibility (premise met), BUG states
+   * checked for a bug, states for deadlock.
+   */
   evaluations: number;
 }
 
 /** What a search found, and what it did to find it. */
 export interface Exploration {
   system: System;
-  /** True if every reachable state was seen. */
+  /** True if every reachable state was seen, and every possibility judged. */
   exhausted: boolean;
   /** The limit that was hit, in words; null when none was. */
   limit: string | null;
@@ -55,13 +64,6 @@ export interface Exploration {
   ignoredMessages: string[];
 }
 
-/** An actor that has choices, and which of them each of its local states enables. */
-interface Decider {
-  actor: number;
-  choices: number[];
-  menus: (readonly number[])[];
-}
-
 /** States expanded between two looks at the limits. */
 const sliceStates = 4096;
 /** Exhaustive breadth-first search over a system's global states. */
@@ -73,6 +75,7 @@ export class Explorer {
   private readonly leaves: LeafTable;
   private readonly store: StateStore;
   private readonly watch: Watch;
+  private readonly possibilities: Possibilities;
   private readonly batch: Batch;
   /** By which leaf each state of the batch came about. */
   private readonly batchLeaves = new Int32Array(batchSize);
@@ -110,6 +113,8 @@ export class Explorer {
       return own.length > 0 ? [{ actor: index, choices: own, menus: [] }] : [];
     });
     this.watch = new Watch(system, this.tables, this.trees, this.store, (state) => this.scheduleTo(state), options.stop ?? (() => true));
+    const { tables, store, trees, leaves, roots, deciders } = this;
+    this.possibilities = new Possibilities({ system, tables, store, trees, leaves, roots, deciders });
     this.begin();
   }
 
@@ -125,9 +130,9 @@ export class Explorer {
     return this.transitions;
   }
 
-  /** The exploration is over: everything seen, a limit hit, or stopped at a violation. */
+  /** The exploration is over: everything seen and judged, a limit hit, or stopped at a violation. */
   get finished(): boolean {
-    return this.watch.stopped || this.limit !== null || this.head >= this.store.count;
+    return this.watch.stopped || this.limit !== null || (this.head >= this.store.count && this.possibilities.done);
   }
 
   /** Ends the search as if a limit was hit. */
@@ -135,7 +140,7 @@ export class Explorer {
     if (!this.finished) this.limit = reason;
   }
 
-  /** Expands some thousand states. */
+  /** Expands some thousand states; when there are no more, goes on with the possibilities. */
   slice(): void {
     const started = performance.now();
     const end = Math.min(this.head + sliceStates, this.store.count);
@@ -147,13 +152,14 @@ export class Explorer {
       // A batch is of one level, so that what is found is found in the order of levels.
       this.expandUntil(Math.min(end, this.levelEnd));
     }
+    if (this.head >= this.store.count && !this.finished) this.possibilities.slice(sliceStates);
     this.seconds += (performance.now() - started) / 1000;
     this.checkLimits();
   }
 
   result(): Exploration {
     const { system, store, coverage, watch } = this;
-    const exhausted = !watch.stopped && this.limit === null && this.head >= store.count;
+    const exhausted = !watch.stopped && this.limit === null && this.finished;
     return {
       system,
       exhausted,
@@ -162,8 +168,8 @@ export class Explorer {
         name: property.name,
         kind: property.kind,
         description: property.description,
-        violation: watch.violations[index] ?? null,
-        evaluations: property.kind === 'deadlock' ? this.head : property.kind === 'bug' ? this.transitions : (watch.evaluations[index] as number),
+        violation: this.violationOf(index),
+        evaluations: this.evaluationsOf(property.kind, index),
       })),
       states: store.count,
       transitions: this.transitions,
@@ -187,12 +193,29 @@ export class Explorer {
     return schedule.reverse();
   }
 
+  /** A shortest one: a possibility can also be named by the tags of a BUG state. */
+  private violationOf(property: number): Violation | null {
+    const seen = this.watch.violations[property] ?? null;
+    const state = this.possibilities.violatedAt.get(property);
+    if (state === undefined) return seen;
+    const schedule = this.scheduleTo(state);
+    if (seen && seen.schedule.length <= schedule.length) return seen;
+    const spec = this.system.properties[property] as Possibility;
+    return { property: spec.name, schedule, message: outOfReach(spec) };
+  }
+
+  private evaluationsOf(kind: PropertyKind, property: number): number {
+    if (kind === 'deadlock') return this.head;
+    if (kind === 'bug') return this.transitions;
+    return (kind === 'possibility' ? this.possibilities.evaluations.get(property) : this.watch.evaluations[property]) ?? 0;
+  }
+
   private get maxStates(): number {
     return this.options.maxStates ?? Number.POSITIVE_INFINITY;
   }
 
   private get bytes(): number {
-    return this.store.bytes + this.batch.bytes + this.trees.bytes + this.leaves.bytes;
+    return this.store.bytes + this.batch.bytes + this.trees.bytes + this.leaves.bytes + this.possibilities.bytes;
   }
 
   private begin(): void {

@@ -165,6 +165,24 @@ export class StateStore {
     return next - before;
   }
 
+  /** The number of the state at `words[at ...]`; -1 if it is not there. */
+  find(words: Int32Array, at: number): number {
+    const { slots, slotShift, slotFactor, numberBits, width } = this;
+    const hash = this.hash(words, at);
+    const tag = hash << numberBits;
+    let slot = imul(hash >>> slotShift, slotFactor) >>> 2;
+    for (let entry = slots[slot] as number; entry !== 0; entry = slots[slot] as number) {
+      if ((entry ^ tag) >>> numberBits === 0) {
+        const state = (entry & (2 ** numberBits - 1)) - 1;
+        let word = 0;
+        while (word < width && this.words[state * width + word] === words[at + word]) word++;
+        if (word === width) return state;
+      }
+      slot = slot + 1 === slots.length ? 0 : slot + 1;
+    }
+    return -1;
+  }
+
   /**
    * Reads the slots of a batch's hashes, and a word of each state that they name. The loops have nothing to decide, so
    * that the reads, nearly all of them cache misses, overlap; what looks closely afterwards finds them in the cache.

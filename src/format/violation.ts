@@ -1,4 +1,5 @@
 import type { PropertyVerdict } from '../check/check.js';
+import { outOfReach } from '../property/property.js';
 import type { System } from '../system/system.js';
 import { columns } from './columns.js';
 
@@ -8,11 +9,12 @@ export interface Found {
   message: string;
 }
 
-/** A violation in the words of a diagram's last line: `BUG: ...`, `deadlock: ...`, or an invariant's `name violated: description`. */
+/** A violation in the words of a diagram's last line: `BUG: ...`, `deadlock: ...`, or an invariant's or a possibility's `name violated: description`. */
 export function violationText(system: System, { property: name, message }: Found): string {
   const property = system.properties.find((candidate) => candidate.name === name);
   if (property?.kind === 'deadlock') return message;
-  if (property?.kind === 'invariant' && message === property.description) return `${name} violated: ${message}`;
+  const says = property?.kind === 'invariant' ? property.description : property?.kind === 'possibility' ? outOfReach(property) : null;
+  if (message === says) return `${name} violated: ${message}`;
   // The diagram shows which actor moved last; in the kernel's log the message stands alone.
   const entered = system.actors.find(({ address }) => message.startsWith(`${address}: `));
   const words = entered ? message.slice(entered.address.length + 2) : message;

@@ -24,8 +24,8 @@ export interface WalkStep {
 
 export interface PropertyTruth {
   property: Property;
-  /** `untested`: the invariant's premise is not met. */
-  truth: 'holds' | 'violated' | 'untested';
+  /** `untested`: the premise is not met. `open`: what is to be possible is not so yet; whether it can be is not seen in one state. */
+  truth: 'holds' | 'violated' | 'untested' | 'open';
 }
 
 /**
@@ -192,17 +192,26 @@ export class Walk {
         return bugs.some(({ tags }) => violatedBy(this.system.properties, tags).includes(property.name)) ? 'violated' : 'holds';
       }
       case 'invariant': {
-        const snapshots = Object.fromEntries(
-          this.system.actors.filter(({ address }) => property.actors.includes(address)).map((actor) => [actor.address, this.snapshot(actor, at)]),
-        );
+        const snapshots = this.snapshotsOf(property.actors, at);
         if (property.when && !property.when(snapshots)) return 'untested';
         return property.holds(snapshots) ? 'holds' : 'violated';
+      }
+      case 'possibility': {
+        const snapshots = this.snapshotsOf(property.actors, at);
+        if (!property.when(snapshots)) return 'untested';
+        return property.reach(snapshots) ? 'holds' : 'open';
       }
       case 'deadlock': {
         const stuck = this.system.actors.some((actor) => actor.path && !rests(this.snapshot(actor, at)));
         return stuck && !this.system.choices.some((choice) => choice.fair && this.changes(choice, at)) ? 'violated' : 'holds';
       }
     }
+  }
+
+  private snapshotsOf(addresses: readonly string[], at: number): Record<string, AnySnapshot> {
+    return Object.fromEntries(
+      this.system.actors.filter(({ address }) => addresses.includes(address)).map((actor) => [actor.address, this.snapshot(actor, at)]),
+    );
   }
 
   private step(choice: Choice, at: number): StepResult | null {

@@ -1,7 +1,7 @@
 import type { Address } from '../system/message.js';
 
 /** An eventuality under fairness has its place here (`kind: 'eventuality'`); it needs a search for fair cycles. */
-export type PropertyKind = 'bug' | 'invariant' | 'deadlock';
+export type PropertyKind = 'bug' | 'invariant' | 'possibility' | 'deadlock';
 
 /**
  * No actor enters a state tagged `BUG` (the model's BUG_ON or WARN_ON). A BUG state that also carries names of
@@ -25,6 +25,21 @@ export interface Invariant<S = any> {
   holds: (snapshots: S) => boolean;
 }
 
+/**
+ * From every state that meets the premise some continuation reaches a state in which something holds; in CTL: AG (when -> EF reach).
+ * Choices of the environment are continuations like any other. It reads only the actors it names.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: as for an invariant
+export interface Possibility<S = any> {
+  kind: 'possibility';
+  name: string;
+  description: string;
+  actors: readonly Address[];
+  when: (snapshots: S) => boolean;
+  /** May hold in the very state that meets the premise. */
+  reach: (snapshots: S) => boolean;
+}
+
 /** Every path can go on or is where it may rest (a state tagged `rest`, or done). */
 export interface DeadlockFreedom {
   kind: 'deadlock';
@@ -32,7 +47,7 @@ export interface DeadlockFreedom {
   description: string;
 }
 
-export type Property = Bug | Invariant | DeadlockFreedom;
+export type Property = Bug | Invariant | Possibility | DeadlockFreedom;
 
 /**
  * An invariant. `S` maps the addresses it reads to their snapshots' types:
@@ -45,6 +60,18 @@ export function invariant<S extends object>(
 ): Invariant<S> {
   return { kind: 'invariant', name, description, ...spec };
 }
+
+/** A possibility, such as that after a warning something can still go wrong. `S` as for {@link invariant}. */
+export function possibility<S extends object>(
+  name: string,
+  description: string,
+  spec: { actors: readonly (keyof S & Address)[]; when: (snapshots: S) => boolean; reach: (snapshots: S) => boolean },
+): Possibility<S> {
+  return { kind: 'possibility', name, description, ...spec };
+}
+
+/** What is said of a possibility that is violated. */
+export const outOfReach = ({ description }: Possibility): string => `${description} (no continuation reaches it)`;
 
 /** Names a group of BUG states: those whose tags contain `name`. */
 export const bug = (name: string, description: string): Bug => ({ kind: 'bug', name, description });

@@ -22,14 +22,26 @@ export function replay(system: System, schedule: readonly number[], options: Liv
   return { system, steps, live };
 }
 
-/** Whether the live system, as it is now, violates the property (a BUG: whether one was entered in the last step). */
+/** Whether the last step entered a BUG state that violates the property. */
+export const entersBug = ({ system, live }: Pick<Replay, 'system' | 'live'>, name: string): boolean =>
+  live.bugs().some(({ tags }) => violatedBy(system.properties, tags).includes(name));
+
+/**
+ * Whether the live system, as it is now, violates the property (a BUG: whether one was entered in the last step). Of a
+ * possibility a live run shows that its premise is met and that it is not reached here; that nothing further
+ * reaches it is the explorer's word.
+ */
 export function violatesNow({ system, live, steps }: Replay, name: string): boolean {
   const property = system.properties.find((candidate) => candidate.name === name);
-  if (live.bugs().some(({ tags }) => violatedBy(system.properties, tags).includes(name))) return true;
+  if (entersBug({ system, live }, name)) return true;
   switch (property?.kind) {
     case 'invariant': {
       const snapshots = Object.fromEntries(property.actors.map((address) => [address, live.snapshot(address)]));
       return (property.when?.(snapshots) ?? true) && !property.holds(snapshots);
+    }
+    case 'possibility': {
+      const snapshots = Object.fromEntries(property.actors.map((address) => [address, live.snapshot(address)]));
+      return property.when(snapshots) && !property.reach(snapshots);
     }
     case 'deadlock': {
       const moves = live.enabled().some((choice) => choice.fair && changes(system, steps, choice.index));

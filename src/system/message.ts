@@ -1,4 +1,4 @@
-import { type AnyActorRef, type EventObject, type MachineContext, sendTo } from 'xstate';
+import { type AnyActorRef, type EventObject, enqueueActions, type MachineContext, sendTo } from 'xstate';
 
 /** The name under which an actor is registered in its system. */
 export type Address = string;
@@ -24,10 +24,11 @@ export function actorAt(system: Directory, address: Address, self: { id: string 
 }
 
 /**
- * The two ways in which a machine with this context and these events speaks.
+ * The ways in which a machine with this context and these events speaks.
  * - `tell(to, message)`: an action that sends `message` to the actor registered as `to`, signed with the sender's address
  *   in `from`. Both may be functions of `{ context, event }`.
  * - `reply(message)`: the same, to the sender of the message being handled.
+ * - `inform(observer, message)`: tells an observer, or nobody where there is none (null).
  */
 export function speaker<C extends MachineContext, E extends EventObject>() {
   const tell = <M extends EventObject>(to: Of<Args<C, E>, Address>, message: Of<Args<C, E>, M>) =>
@@ -36,7 +37,12 @@ export function speaker<C extends MachineContext, E extends EventObject>() {
       ({ context, event, self }: Args<C, E> & { self: AnyActorRef }) => ({ ...resolve(message, { context, event }), from: self.id }),
     );
   const reply = <M extends EventObject>(message: Of<Args<C, E>, M>) => tell<M>(({ event }) => (event as E & { from: Address }).from, message);
-  return { tell, reply };
+  const inform = <M extends EventObject>(observer: Of<Args<C, E>, Address | null>, message: Of<Args<C, E>, M>) =>
+    enqueueActions<C, E, undefined, E, never, never, never, never, EventObject>(({ context, event, enqueue }) => {
+      const to = resolve(observer, { context, event });
+      if (to !== null) enqueue(tell(to, message));
+    });
+  return { tell, reply, inform };
 }
 
 /** The event as one of the type named: for guards and actions, which see the union. @throws {Error} when it is of another type. */

@@ -93,9 +93,10 @@ function properties(config: SystemConfig): Property[] {
   for (const property of all) {
     if (names.has(property.name)) throw new ModelError(`system '${config.id}' has two properties named '${property.name}'`);
     names.add(property.name);
-    if (property.kind !== 'invariant') continue;
+    if (property.kind !== 'invariant' && property.kind !== 'possibility') continue;
     const unknown = property.actors.find((address) => !Object.hasOwn(config.actors, address));
-    if (unknown !== undefined) throw new ModelError(`system '${config.id}': invariant '${property.name}' reads '${unknown}', which is no actor of the system`);
+    if (unknown !== undefined)
+      throw new ModelError(`system '${config.id}': ${property.kind} '${property.name}' reads '${unknown}', which is no actor of the system`);
   }
   return all;
 }

@@ -5,11 +5,13 @@ import type { FormatName } from '../options.js';
 import { inFormats } from '../print.js';
 import { resolveOne } from '../resolve.js';
 import { changedSince, type Played, play, readSchedule } from '../schedules.js';
+import { leftOpen } from '../violations.js';
 import { codeFor } from './run.js';
 
 /** What the last line says: the violation, and where it was if not at the end. */
-function ending({ system, steps, found, foundAt }: Played): string | null {
-  if (!found) return 'nothing violated';
+function ending(played: Played): string | null {
+  const { system, steps, found, foundAt } = played;
+  if (!found) return `nothing violated${leftOpen(played)}`;
   const text = violationText(system, found);
   return foundAt === steps.length ? text : `after step ${foundAt}: ${text}`;
 }

@@ -17,7 +17,7 @@ import type { Given } from '../options.js';
 import { inFormats, tokenFor } from '../print.js';
 import { resolveOne, type Target } from '../resolve.js';
 import { changedSince, look, type Played, play, readSchedule } from '../schedules.js';
-import { expectationAt, violationNow } from '../violations.js';
+import { expectationAt, leftOpen, violationNow } from '../violations.js';
 import { builtPage, type Page, portIn, type ServeFlags, untilInterrupted } from './inspect.js';
 
 export interface RunFlags extends ServeFlags {
@@ -88,7 +88,7 @@ async function goOn(context: Context, target: Target, run: Played, server: Inspe
 function report(target: Target, run: Played, when = ''): string {
   const { found, steps, live, system } = run;
   const stopped = live.enabled().length === 0 ? ', after which nothing more can happen' : '';
-  const ending = found ? `${when}${violationText(system, found)}` : `nothing violated in ${count(steps.length, 'step')}${stopped}`;
+  const ending = found ? `${when}${violationText(system, found)}` : `nothing violated in ${count(steps.length, 'step')}${stopped}${leftOpen(run)}`;
   const shown = { target, replay: run, found, ending, fold: false };
   return `${inFormats(shown, ['columns'])}\nshootdown replay '${tokenFor(shown)}'\n`;
 }
