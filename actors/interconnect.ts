@@ -32,11 +32,14 @@ export const interconnect = fromTransition(
         if (event.to.length === 0) return context;
         return {
           ...context,
-          inFlight: [...context.inFlight, ...event.to.map((to) => ({ to, request: event.request, initiator: event.from }))],
+          // By target: between targets the order of sending says nothing.
+          inFlight: [...context.inFlight, ...event.to.map((to) => ({ to, request: event.request, initiator: event.from }))].sort((a, b) =>
+            a.to < b.to ? -1 : Number(a.to > b.to),
+          ),
           unacknowledged: { ...context.unacknowledged, [event.from]: (context.unacknowledged[event.from] ?? 0) + event.to.length },
         };
       case 'ipi.wait': {
-        if ((context.unacknowledged[event.from] ?? 0) > 0) return { ...context, waiting: [...context.waiting, event.from] };
+        if ((context.unacknowledged[event.from] ?? 0) > 0) return { ...context, waiting: [...context.waiting, event.from].sort() };
         post(scope, event.from, { type: 'ipi.done' });
         return context;
       }

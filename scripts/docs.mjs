@@ -10,6 +10,8 @@ import { traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
 
+import { lufPage } from './luf-page.mjs';
+
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Inside the package, so that the examples' imports of 'shootdown' find it.
 const place = join(root, '.docs');
@@ -122,11 +124,12 @@ const pages = [
   'README.md',
   'src/index.ts',
   ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md') && name !== 'scenarios.md')
+    .filter((name) => name.endsWith('.md') && !['scenarios.md', 'luf.md'].includes(name))
     .map((name) => `docs/${name}`),
 ];
 const wanted = new Map(pages.map((page) => [page, (page.endsWith('.ts') ? comment : markdown)(readFileSync(join(root, page), 'utf8'))]));
 wanted.set('docs/scenarios.md', await scenarioPage());
+wanted.set('docs/luf.md', await lufPage());
 wanted.set('docs/findings.md', await findingsPage(wanted.get('docs/findings.md')));
 const stale = [];
 for (const [page, text] of wanted) {

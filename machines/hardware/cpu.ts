@@ -1,6 +1,7 @@
 import { assign, enqueueActions, raise, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import { type FlushRequest, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
+import type { MemoryValue } from '../memory/folio.js';
 
 /** A cached translation. `dirty`: the D bit was set when it was filled, so a store needs no look at the pte. */
 export interface TlbEntry {
@@ -9,8 +10,11 @@ export interface TlbEntry {
   dirty: boolean;
 }
 
+/** What to flush; with `mm` null: of whatever address space is loaded (arch_tlbbatch_flush), and `gen` says nothing. */
+export type AnyFlushRequest = Omit<FlushRequest, 'mm'> & { mm: Address | null };
+
 /** A function that another CPU wants to be run here: a TLB flush, or an empty one (tlb_remove_table_smp_sync). */
-export type IpiRequest = ({ function: 'flush_tlb_func' } & FlushRequest) | { function: 'tlb_remove_table_smp_sync' };
+export type IpiRequest = ({ function: 'flush_tlb_func' } & AnyFlushRequest) | { function: 'tlb_remove_table_smp_sync' };
 
 /** A queued function call that `initiator` waits for. */
 export interface PendingIpi {
@@ -36,6 +40,8 @@ interface Input {
   mm: Address | null;
   interconnect: Address;
   rcu?: Address;
+  /** Who is told when all entries of an address space are dropped; default: nobody. */
+  observer?: Address;
   /** Another address space whose entries are in the TLB, up to generation 1 (left there when it was last switched from). */
   cached?: { mm: Address; tlb: Record<string, TlbEntry> };
 }
@@ -55,11 +61,12 @@ interface Context {
   tables: Record<string, Address>;
   pending: PendingIpi[];
   /** The flush being carried out; `remote`: the first pending IPI asked for it. */
-  flush: { request: FlushRequest; remote: boolean } | null;
+  flush: { request: AnyFlushRequest; remote: boolean } | null;
   walk: Walk | null;
   /** Nesting of local_irq_save. */
   irqDepth: number;
   rcu: Address | null;
+  observer: Address | null;
   interconnect: Address;
 }
 
@@ -68,17 +75,17 @@ type Event =
   | { type: 'fill'; vpn: number }
   | { type: 'evict'; vpn: number }
   | { type: 'evict_table'; vpn: number }
-  | { type: 'flush_tlb_func'; request: FlushRequest; from?: Address }
+  | { type: 'flush_tlb_func'; request: AnyFlushRequest; from?: Address }
   | Signed<{ type: 'irq.save' } | { type: 'irq.restore' }>
   | Signed<{ type: 'ipi'; request: IpiRequest; initiator: Address }>
   | Signed<{ type: 'tlb.invalidate'; request: FlushRequest }>
   | Signed<{ type: 'loaded_mm.read' } | { type: 'is_lazy.read' } | { type: 'is_lazy.set' } | { type: 'is_lazy.clear' }>
   | Signed<{ type: 'loaded_mm.write'; mm: Address | null } | { type: 'cr3.write'; mm: Address | null; gen: number }>
   | Signed<{ type: 'access'; vpn: number; write: boolean }>
-  | Signed<PteReply>
+  | Signed<PteReply | MemoryValue>
   | Signed<{ type: 'tlb_gen'; gen: number }>;
 
-const { tell, reply } = speaker<Context, Event>();
+const { tell, reply, inform } = speaker<Context, Event>();
 
 /** Whether it is the key of something cached of this address space. */
 export const isAsid = (key: string, mm: Address): boolean => key.startsWith(`${mm}/`);
@@ -90,7 +97,11 @@ const entryOf = (pte: Extract<Pte, { kind: 'present' }>): TlbEntry => ({ pfn: pt
 type Translation = Pick<Context, 'cr3' | 'tlb' | 'tables'>;
 const entryFor = ({ cr3, tlb }: Translation, vpn: number): TlbEntry | undefined => (cr3 === null ? undefined : tlb[asidKey(cr3, vpn)]);
 const tableFor = ({ cr3, tables }: Translation, vpn: number): Address | undefined => (cr3 === null ? undefined : tables[asidKey(cr3, pmdIndex(vpn))]);
-const requestOf = ({ flush }: Context): FlushRequest => (flush as { request: FlushRequest }).request;
+const requestOf = ({ flush, loadedMm }: Context): FlushRequest => {
+  const { request } = flush as { request: AnyFlushRequest };
+  return { ...request, mm: request.mm ?? (loadedMm as Address) };
+};
+const namesMm = ({ flush }: Context): boolean => flush?.request.mm !== null;
 const localGen = (context: Context): number => context.ctxs[requestOf(context).mm] ?? 0;
 
 /**
@@ -107,10 +118,10 @@ export const cpu = setup({
     nested: ({ context }) => context.irqDepth > 1,
     /** Another address space by now (only a remote flush can find that): F4. */
     isOtherMm: ({ context }) => context.flush?.remote === true && requestOf(context).mm !== context.loadedMm,
-    noMmLoaded: ({ context }) => requestOf(context).mm !== context.loadedMm,
+    noMmLoaded: ({ context }) => context.loadedMm === null || requestOf(context).mm !== context.loadedMm,
     isLazy: ({ context }) => context.lazy,
     /** A later flush has done it already. */
-    isUpToDate: ({ context }) => requestOf(context).gen <= localGen(context),
+    isUpToDate: ({ context }) => namesMm(context) && requestOf(context).gen <= localGen(context),
     isCurrent: ({ context, event }) => received(event, 'tlb_gen').gen === localGen(context),
     /** Safeguard: the range alone is flushed only if nothing else is owed; else the next request would be taken for done. */
     mayFlushRange: ({ context, event }) => {
@@ -145,7 +156,7 @@ export const cpu = setup({
         return [...context.pending, { request, initiator }];
       },
     }),
-    callFlush: raise(({ context }) => ({ type: 'flush_tlb_func', request: context.pending[0]?.request as FlushRequest })),
+    callFlush: raise(({ context }) => ({ type: 'flush_tlb_func', request: context.pending[0]?.request as AnyFlushRequest })),
     noteFlush: assign({
       flush: ({ event }) => {
         const { request, from } = received(event, 'flush_tlb_func');
@@ -163,6 +174,17 @@ export const cpu = setup({
       tlb: ({ context }) => without(context.tlb, (key) => isAsid(key, requestOf(context).mm)),
       tables: ({ context }) => without(context.tables, (key) => isAsid(key, requestOf(context).mm)),
     }),
+    observeFlush: inform(
+      ({ context }) => context.observer,
+      ({ context }) => ({ type: 'luf.tlb_flushed', mm: requestOf(context).mm }),
+    ),
+    observeLoad: inform(
+      ({ context, event }) => {
+        const { mm, gen } = received(event, 'cr3.write');
+        return mm !== null && (context.ctxs[mm] ?? 0) < gen ? context.observer : null;
+      },
+      ({ event }) => ({ type: 'luf.tlb_flushed', mm: received(event, 'cr3.write').mm }),
+    ),
     noteGen: assign({ ctxs: ({ context, event }) => ({ ...context.ctxs, [requestOf(context).mm]: received(event, 'tlb_gen').gen }) }),
     endFlush: assign({ flush: null }),
     acknowledge: tell(
@@ -220,21 +242,20 @@ export const cpu = setup({
     }),
     touchHit: tell(
       ({ context, event }) => pageAt((entryFor(context, received(event, 'access').vpn) as TlbEntry).pfn),
-      ({ event }) => ({ type: 'memory.access', write: received(event, 'access').write }),
+      ({ context, event }) => {
+        const { vpn, write, from } = received(event, 'access');
+        return { type: 'memory.access', mm: context.cr3, vpn, write, user: from };
+      },
     ),
     touchFilled: tell(
       ({ event }) => pageAt((received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn),
-      ({ context }) => ({ type: 'memory.access', write: context.walk?.write }),
+      ({ context }) => ({ type: 'memory.access', mm: context.cr3, ...context.walk }),
     ),
-    replyDone: reply(({ context, event }) => {
-      const { vpn, write } = received(event, 'access');
-      return { type: 'access.done', vpn, pfn: entryFor(context, vpn)?.pfn, write };
-    }),
-    replyFilled: tell(
-      ({ context }) => context.walk?.user as Address,
-      ({ context }) => {
-        const { vpn, write } = context.walk as Walk;
-        return { type: 'access.done', vpn, pfn: entryFor(context, vpn)?.pfn, write };
+    replyDone: tell(
+      ({ event }) => received(event, 'memory.value').user,
+      ({ event }) => {
+        const { vpn, pfn, write, value } = received(event, 'memory.value');
+        return { type: 'access.done', vpn, pfn, write, ...(value === null ? {} : { value }) };
       },
     ),
     replyFault: tell(
@@ -247,7 +268,7 @@ export const cpu = setup({
 }).createMachine({
   id: 'cpu',
   type: 'parallel',
-  context: ({ input: { mm, interconnect, rcu, cached } }) => ({
+  context: ({ input: { mm, interconnect, rcu, observer, cached } }) => ({
     cr3: mm,
     loadedMm: mm,
     lazy: false,
@@ -259,6 +280,7 @@ export const cpu = setup({
     walk: null,
     irqDepth: 0,
     rcu: rcu ?? null,
+    observer: observer ?? null,
     interconnect,
   }),
   states: {
@@ -302,7 +324,7 @@ export const cpu = setup({
         'is_lazy.set': { actions: 'beLazy', description: 'enter_lazy_tlb' },
         'is_lazy.clear': { actions: 'beLazyNoMore' },
         'loaded_mm.write': { actions: 'noteLoadedMm' },
-        'cr3.write': { actions: 'loadCr3', description: 'load_new_mm_cr3: what the ASID has cached is dropped if its generation is behind' },
+        'cr3.write': { actions: ['observeLoad', 'loadCr3'], description: 'load_new_mm_cr3: what the ASID has cached is dropped if its generation is behind' },
         'tlb.invalidate': { actions: 'invalidate', description: 'a broadcast; upper levels stay cached unless tables are freed' },
       },
       states: {
@@ -328,7 +350,7 @@ export const cpu = setup({
             tlb_gen: [
               { guard: 'isCurrent', target: 'flushed' },
               { guard: 'mayFlushRange', target: 'flushed', actions: ['flushRange', 'noteGen'] },
-              { target: 'flushed', actions: ['flushAll', 'noteGen'] },
+              { target: 'flushed', actions: ['flushAll', 'noteGen', 'observeFlush'] },
             ],
           },
         },
@@ -344,6 +366,7 @@ export const cpu = setup({
     mmu: {
       initial: 'ready',
       description: 'TLB and page walker. The walker takes no reference and asks nobody.',
+      on: { 'memory.value': { actions: 'replyDone', description: 'the access has retired' } },
       states: {
         ready: {
           description: 'No walk under way',
@@ -352,7 +375,7 @@ export const cpu = setup({
             evict: { guard: 'cached', actions: 'evict' },
             evict_table: { guard: 'tableCached', actions: 'evictTable' },
             access: [
-              { guard: 'hit', actions: ['touchHit', 'replyDone'] },
+              { guard: 'hit', actions: 'touchHit' },
               { guard: 'tablesLoaded', target: 'walking', actions: ['walkFor', 'readPte'] },
               { actions: 'faultAtOnce' },
             ],
@@ -363,7 +386,7 @@ export const cpu = setup({
           on: {
             pte: [
               { guard: 'speculative', target: 'ready', actions: ['cacheTable', 'insert', 'endWalk'] },
-              { guard: 'allows', target: 'ready', actions: ['cacheTable', 'insert', 'touchFilled', 'replyFilled', 'endWalk'] },
+              { guard: 'allows', target: 'ready', actions: ['cacheTable', 'insert', 'touchFilled', 'endWalk'] },
               { target: 'ready', actions: ['cacheTable', 'replyFault', 'endWalk'] },
             ],
           },

@@ -1,12 +1,16 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 
-/** A page-table entry. `special`: core mm holds no reference on this pfn; `devmap`: the struct page may vanish. */
+/**
+ * A page-table entry. `special`: core mm holds no reference on this pfn; `devmap`: the struct page may vanish; `protnone`: maps
+ * a page that no CPU may access; `exclusive`: nobody else may map the private page that was here (pte_swp_exclusive).
+ */
 export type Pte =
   | { kind: 'none' }
   | { kind: 'present'; pfn: number; write: boolean; dirty: boolean; devmap: boolean; special: boolean }
-  | { kind: 'swap'; slot: number }
-  | { kind: 'migration'; pfn: number; write: boolean }
+  | { kind: 'protnone'; pfn: number; dirty: boolean }
+  | { kind: 'swap'; slot: number; exclusive?: boolean }
+  | { kind: 'migration'; pfn: number; write: boolean; exclusive?: boolean }
   | { kind: 'devexcl'; pfn: number };
 
 export type PresentPte = Extract<Pte, { kind: 'present' }>;
@@ -42,7 +46,23 @@ export const presentPte = (pfn: number, flags: Partial<Omit<PresentPte, 'kind' |
   ...flags,
 });
 
+/** A pte without access maps its page all the same. */
+export const mappingPte = (pte: Pte): Pte => (pte.kind === 'protnone' ? presentPte(pte.pfn, { write: false, dirty: pte.dirty }) : pte);
+
 const none: Pte = { kind: 'none' };
+
+/** What a VMA says of a virtual page. */
+export interface Area {
+  /** The file's page cache, or the swap cache for anonymous memory. */
+  mapping: Address;
+  index: number;
+  anonymous: boolean;
+  /** A private mapping of a file: a store goes to a copy. */
+  private?: boolean;
+  /** VM_READ (or VM_EXEC) and VM_WRITE. */
+  read: boolean;
+  write: boolean;
+}
 
 interface Context {
   /** Keyed by virtual page number. */
@@ -51,28 +71,45 @@ interface Context {
   pmds: Record<string, Address | null>;
   /** Virtual page numbers that a VMA covers. */
   vmas: number[];
+  /** What they say of it, where a fault handler asks; of one that munmap has taken out, as the rmap still finds it. */
+  areas: Record<string, Area>;
   /** CPUs that may hold translations of it (mm_cpumask). */
   cpumask: Address[];
   /** mm.context.tlb_gen (x86). */
   tlbGen: number;
   /** Gathers under way (mm.tlb_flush_pending). */
   tlbFlushPending: number;
+  /** tlb_flush_batched: batches of deferred flushes begun, and of these the ones known to be flushed. */
+  tlbFlushBatched: { pending: number; flushed: number };
   hasPinned: boolean;
   writeProtectSeq: number;
+  /** Who is told of every pte that is set; null: nobody. */
+  observer: Address | null;
 }
 
-type Input = Pick<Context, 'ptes' | 'vmas' | 'cpumask'> & { pmds?: Context['pmds'] };
+type Input = Pick<Context, 'ptes' | 'vmas' | 'cpumask'> & { pmds?: Context['pmds']; areas?: Context['areas']; observer?: Address };
 
 type Event =
   | Signed<{ type: 'pte.read'; vpn: number } | { type: 'pte.walk'; vpn: number; write: boolean; table: Address | null }>
-  | Signed<{ type: 'pte.get_and_clear'; vpn: number } | { type: 'pte.clear'; vpn: number } | { type: 'pte.set'; vpn: number; pte: Pte }>
+  | Signed<
+      | { type: 'pte.get_and_clear'; vpn: number }
+      | { type: 'pte.clear'; vpn: number }
+      | { type: 'pte.wrprotect'; vpn: number }
+      | { type: 'pte.set'; vpn: number; pte: Pte }
+    >
   | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number }>
-  | Signed<{ type: 'vma.find'; vpn: number } | { type: 'vma.link'; vpns: number[] } | { type: 'vma.unlink'; vpns: number[] }>
+  | Signed<
+      | { type: 'vma.find'; vpn: number }
+      | { type: 'vma.link'; vpns: number[]; areas?: Context['areas'] }
+      | { type: 'vma.protect'; vpns: number[]; read: boolean; write: boolean }
+      | { type: 'vma.unlink'; vpns: number[] }
+    >
   | Signed<{ type: 'tlb_gen.inc' } | { type: 'tlb_gen.read' } | { type: 'cpumask.read' } | { type: 'cpumask.set'; cpu: Address } | { type: 'cpumask.clear' }>
   | Signed<{ type: 'gather.begin' } | { type: 'gather.end' } | { type: 'gather.read' }>
+  | Signed<{ type: 'tlb_flush_batched.inc' } | { type: 'tlb_flush_batched.read' } | { type: 'tlb_flush_batched.cmpxchg'; pending: number; flushed: number }>
   | Signed<{ type: 'has_pinned.set' } | { type: 'seqcount.read' }>;
 
-const { reply } = speaker<Context, Event>();
+const { reply, inform } = speaker<Context, Event>();
 
 /** What a hardware walk leaves in the pte: a store sets D. */
 const walked = (pte: Pte, write: boolean): Pte => (write && pte.kind === 'present' && pte.write ? { ...pte, dirty: true } : pte);
@@ -91,7 +128,7 @@ export const addressSpace = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   actions: {
     replyPte: reply(({ context, event }) => {
-      const { vpn } = received(event, 'pte.read', 'pte.get_and_clear');
+      const { vpn } = received(event, 'pte.read', 'pte.get_and_clear', 'pte.wrprotect');
       return { type: 'pte', pte: pteOf(context, vpn), table: null };
     }),
     replyWalked: reply(({ context, event }) => {
@@ -107,6 +144,13 @@ export const addressSpace = setup({
       },
     }),
     clear: assign({ ptes: ({ context, event }) => ({ ...context.ptes, [received(event, 'pte.get_and_clear', 'pte.clear').vpn]: none }) }),
+    wrprotect: assign({
+      ptes: ({ context, event }) => {
+        const { vpn } = received(event, 'pte.wrprotect');
+        const pte = pteOf(context, vpn);
+        return pte.kind === 'present' ? { ...context.ptes, [vpn]: { ...pte, write: false } } : context.ptes;
+      },
+    }),
     set: assign({
       ptes: ({ context, event }) => {
         const { vpn, pte } = received(event, 'pte.set');
@@ -118,8 +162,39 @@ export const addressSpace = setup({
       return { type: 'pmd', kind: table === null ? 'none' : 'table', table: table ?? null };
     }),
     clearPmd: assign({ pmds: ({ context, event }) => ({ ...context.pmds, [pmdIndex(received(event, 'pmd.clear').vpn)]: null }) }),
-    replyVma: reply(({ context, event }) => ({ type: 'vma', result: context.vmas.includes(received(event, 'vma.find').vpn) ? 'found' : 'none' })),
-    link: assign({ vmas: ({ context, event }) => [...new Set([...context.vmas, ...received(event, 'vma.link').vpns])].sort((a, b) => a - b) }),
+    replyVma: reply(({ context, event }) => {
+      const { vpn } = received(event, 'vma.find');
+      const area = context.areas[vpn];
+      return { type: 'vma', result: context.vmas.includes(vpn) ? 'found' : 'none', ...(area ? { area } : {}) };
+    }),
+    link: assign({
+      vmas: ({ context, event }) => [...new Set([...context.vmas, ...received(event, 'vma.link').vpns])].sort((a, b) => a - b),
+      areas: ({ context, event }) => {
+        const { vpns, areas } = received(event, 'vma.link');
+        return { ...Object.fromEntries(Object.entries(context.areas).filter(([vpn]) => !vpns.includes(Number(vpn)))), ...areas };
+      },
+    }),
+    protect: assign({
+      areas: ({ context, event }) => {
+        const { vpns, read, write } = received(event, 'vma.protect');
+        return Object.fromEntries(Object.entries(context.areas).map(([vpn, area]) => [vpn, vpns.includes(Number(vpn)) ? { ...area, read, write } : area]));
+      },
+    }),
+    observeSet: inform(
+      ({ context }) => context.observer,
+      ({ event }) => {
+        const { vpn, pte, from } = received(event, 'pte.set');
+        return { type: 'luf.pte_set', vpn, pte, by: from };
+      },
+    ),
+    beginBatch: assign({ tlbFlushBatched: ({ context: { tlbFlushBatched } }) => ({ ...tlbFlushBatched, pending: tlbFlushBatched.pending + 1 }) }),
+    replyBatched: reply(({ context }) => ({ type: 'tlb_flush_batched', ...context.tlbFlushBatched })),
+    exchangeBatched: assign({
+      tlbFlushBatched: ({ context: { tlbFlushBatched }, event }) => {
+        const { pending, flushed } = received(event, 'tlb_flush_batched.cmpxchg');
+        return tlbFlushBatched.pending === pending && tlbFlushBatched.flushed === flushed ? { pending, flushed: pending } : tlbFlushBatched;
+      },
+    }),
     unlink: assign({ vmas: ({ context, event }) => context.vmas.filter((vpn) => !received(event, 'vma.unlink').vpns.includes(vpn)) }),
     nextGen: assign({ tlbGen: ({ context }) => context.tlbGen + 1 }),
     replyGen: reply(({ context }) => ({ type: 'tlb_gen', gen: context.tlbGen })),
@@ -135,18 +210,30 @@ export const addressSpace = setup({
 }).createMachine({
   id: 'mm',
   description: 'struct mm_struct with its page table; one atomic access a message',
-  context: ({ input }) => ({ pmds: {}, ...input, tlbGen: 1, tlbFlushPending: 0, hasPinned: false, writeProtectSeq: 0 }),
+  context: ({ input }) => ({
+    pmds: {},
+    areas: {},
+    observer: null,
+    ...input,
+    tlbGen: 1,
+    tlbFlushPending: 0,
+    tlbFlushBatched: { pending: 0, flushed: 0 },
+    hasPinned: false,
+    writeProtectSeq: 0,
+  }),
   on: {
     'pte.read': { actions: 'replyPte', description: 'READ_ONCE of a pte' },
     'pte.walk': { actions: ['markWalked', 'replyWalked'], description: 'the hardware walker: sets D for a store, by a locked update' },
     'pte.get_and_clear': { actions: ['replyPte', 'clear'], description: 'Z3: an exchange, since the walker may set D in between' },
     'pte.clear': { actions: 'clear', description: 'a store of none, with no look at what was there' },
-    'pte.set': { actions: 'set' },
+    'pte.wrprotect': { actions: ['replyPte', 'wrprotect'], description: 'ptep_set_wrprotect: one access, since the walker may set D in between' },
+    'pte.set': { actions: ['set', 'observeSet'] },
     'pmd.read': { actions: 'replyPmd' },
     'pmd.clear': { actions: ['replyPmd', 'clearPmd'], description: 'Z10: free_pte_range unlinks the page-table page' },
     'vma.find': { actions: 'replyVma' },
     'vma.link': { actions: 'link' },
     'vma.unlink': { actions: 'unlink' },
+    'vma.protect': { actions: 'protect', description: 'mprotect_fixup' },
     'tlb_gen.inc': { actions: ['nextGen', 'replyGen'], description: 'F1' },
     'tlb_gen.read': { actions: 'replyGen' },
     'cpumask.read': { actions: 'replyCpumask', description: 'F2' },
@@ -155,6 +242,9 @@ export const addressSpace = setup({
     'gather.begin': { actions: 'gatherBegin', description: 'Z1: tlb_flush_pending++' },
     'gather.end': { actions: 'gatherEnd', description: 'Z15: tlb_flush_pending--' },
     'gather.read': { actions: 'replyGathers', description: 'Z11: mm_tlb_flush_nested' },
+    'tlb_flush_batched.inc': { actions: 'beginBatch', description: 'R4d: set_tlb_ubc_flush_pending' },
+    'tlb_flush_batched.read': { actions: 'replyBatched' },
+    'tlb_flush_batched.cmpxchg': { actions: 'exchangeBatched', description: 'fails, harmlessly, where a new batch has begun' },
     'has_pinned.set': { actions: 'setPinned', description: 'G1' },
     'seqcount.read': { actions: 'replySeq', description: 'G2, G14' },
   },

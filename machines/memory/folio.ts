@@ -16,18 +16,44 @@ interface Context {
   written: boolean;
   /** Who sleeps until the page is idle (wait_var_event). */
   waiters: Address[];
+  /** PageAnonExclusive: nobody else may map it, so that a write fault need not copy. */
+  anonExclusive: boolean;
+  /** What is in its memory; null: not modelled. */
+  content: string | null;
+  /** The kernel has read the memory to copy it or to write it out: a store that comes now is lost. Until it is mapped anew. */
+  sampled: boolean;
+  /**
+   * Who judges accesses through translations (see coherence): freed memory may then be read until it is handed out again. null:
+   * nobody, and freed memory is not handed out again, so that each access to it is seen.
+   */
+  coherence: Address | null;
 }
+
+/** A CPU's access to memory through a translation: from which address space and virtual page, for whom. A device gives neither. */
+export interface MemoryAccess {
+  write: boolean;
+  mm?: Address;
+  vpn?: number;
+  user?: Address | null;
+}
+/** The answer to a CPU: the access has retired; what it loaded or stored, null where contents are not modelled. */
+export type MemoryValue = { type: 'memory.value'; user: Address; vpn: number; pfn: number; write: boolean; value: string | null };
 
 type Event =
   | Signed<{ type: 'page.head' } | { type: 'page.read' } | { type: 'page.remove' }>
   | Signed<{ type: 'folio.try_get' } | { type: 'folio.get' } | { type: 'folio.put' }>
+  | Signed<{ type: 'folio.ref_inc' } | { type: 'folio.ref_dec' }>
   | Signed<{ type: 'folio.pin' } | { type: 'folio.unpin' }>
   | Signed<{ type: 'folio.add_rmap' } | { type: 'folio.remove_rmap' }>
   | Signed<{ type: 'folio.mark_dirty' } | { type: 'folio.prep_new' }>
   | Signed<{ type: 'folio.wait_idle' }>
-  | Signed<{ type: 'memory.access'; write: boolean }>;
+  | Signed<{ type: 'folio.freeze'; expected: number; clean?: boolean } | { type: 'folio.unfreeze'; refcount: number } | { type: 'folio.free' }>
+  | Signed<{ type: 'folio.clean' } | { type: 'folio.set_exclusive'; exclusive: boolean }>
+  | Signed<{ type: 'memory.access' } & MemoryAccess>
+  | Signed<{ type: 'memory.read'; sample: boolean } | { type: 'memory.write'; value: string }>
+  | Signed<{ type: 'memory.judged'; value: string; access: MemoryAccess; cpu: Address }>;
 
-const { tell, reply } = speaker<Context, Event>();
+const { tell, reply, inform } = speaker<Context, Event>();
 
 /** Nobody but mappings (where each holds a reference) refers to it. */
 const isIdle = ({ refcount, mapcount, idle }: Context): boolean => refcount - mapcount === idle;
@@ -38,13 +64,17 @@ interface Input {
   mapcount?: number;
   idle: number;
   zone?: Context['zone'];
+  content?: string;
+  anonExclusive?: boolean;
+  coherence?: Address;
 }
 
 /**
  * A page of memory and its struct page (an order-0 folio): reference count, pin count, map count. After remove_pages the
  * struct page is absent, and so is the memory: any touch is a bug. A free page keeps its struct page; its memory is not
- * handed out again, as in a quarantine, so that every stale access is seen. FOLL_PIN's bias of 1024 references is counted
- * apart, as `pincount`. Domain table: G8, Z5, Z14, U4, U6; invariants I1, I2, I3, I6.
+ * handed out again, as in a quarantine, so that every stale access is seen, unless contents are modelled. FOLL_PIN's bias
+ * of 1024 references is counted apart, as `pincount`. Domain table: G8, Z5, Z14, U4, U6; invariants I1, I2, I3, I6; part
+ * 2, 0.1 (frame).
  */
 export const folio = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -56,11 +86,23 @@ export const folio = setup({
     isLastOfNormal: ({ context }) => context.zone === 'normal' && context.refcount === 1,
     isFreeNormal: ({ context }) => context.zone === 'normal' && context.refcount === 0,
     isNormalStore: ({ context, event }) => context.zone === 'normal' && received(event, 'memory.access').write,
+    isJudged: ({ context, event }) => context.coherence !== null && received(event, 'memory.access').mm !== undefined,
+    canFreeze: ({ context, event }) => {
+      const { expected, clean } = received(event, 'folio.freeze');
+      return context.refcount === expected && !(clean && context.dirty);
+    },
     becomesIdle: ({ context }) => isIdle({ ...context, refcount: context.refcount - 1 }) && context.waiters.length > 0,
   },
   actions: {
     replyHead: reply(({ context }) => ({ type: 'page.head', head: context.pfn })),
-    replyCounts: reply(({ context }) => ({ type: 'page.counts', refcount: context.refcount, mapcount: context.mapcount, idle: isIdle(context) })),
+    replyCounts: reply(({ context }) => ({
+      type: 'page.counts',
+      refcount: context.refcount,
+      mapcount: context.mapcount,
+      idle: isIdle(context),
+      ...(context.dirty ? { dirty: true } : {}),
+      ...(context.anonExclusive ? { exclusive: true } : {}),
+    })),
     get: assign({ refcount: ({ context }) => context.refcount + 1 }),
     put: assign({ refcount: ({ context }) => context.refcount - 1 }),
     replyGot: reply(({ context }) => ({ type: 'folio.got', refcount: context.refcount })),
@@ -68,11 +110,43 @@ export const folio = setup({
     replyPut: reply(({ context }) => ({ type: 'folio.put', refcount: context.refcount })),
     pin: assign({ pincount: ({ context }) => context.pincount + 1 }),
     unpin: assign({ pincount: ({ context }) => context.pincount - 1 }),
-    addRmap: assign({ mapcount: ({ context }) => context.mapcount + 1 }),
+    addRmap: assign({ mapcount: ({ context }) => context.mapcount + 1, sampled: false }),
     removeRmap: assign({ mapcount: ({ context }) => context.mapcount - 1 }),
     markDirty: assign({ dirty: true }),
     noteWritten: assign({ written: true }),
-    prepNew: assign({ refcount: 1, mapcount: 0, dirty: false, written: false }),
+    prepNew: assign({ refcount: 1, mapcount: 0, dirty: false, written: false, anonExclusive: false, sampled: false }),
+    freeze: assign({ refcount: 0 }),
+    replyRefFrozen: reply({ type: 'folio.ref_freeze', result: 'frozen' }),
+    replyBusy: reply({ type: 'folio.ref_freeze', result: 'busy' }),
+    unfreeze: assign({ refcount: ({ event }) => received(event, 'folio.unfreeze').refcount }),
+    markClean: assign({ dirty: false }),
+    setExclusive: assign({ anonExclusive: ({ event }) => received(event, 'folio.set_exclusive').exclusive }),
+    askJudge: tell(
+      ({ context }) => context.coherence as Address,
+      ({ context, event }) => {
+        const { type: _type, from: cpu, ...access } = received(event, 'memory.access');
+        const { pfn, content, sampled, refcount } = context;
+        return { type: 'memory.accessed', access, cpu, pfn, content, sampled, free: refcount === 0 };
+      },
+    ),
+    store: assign({ content: ({ event }) => received(event, 'memory.judged').value }),
+    replyJudged: tell(
+      ({ event }) => received(event, 'memory.judged').cpu,
+      ({ context, event }) => {
+        const { access, value } = received(event, 'memory.judged');
+        return { type: 'memory.value', user: access.user, vpn: access.vpn, pfn: context.pfn, write: access.write, value };
+      },
+    ),
+    replyValue: inform(
+      ({ event }) => (received(event, 'memory.access').user ? received(event, 'memory.access').from : null),
+      ({ context, event }) => {
+        const { user, vpn, write } = received(event, 'memory.access');
+        return { type: 'memory.value', user, vpn, pfn: context.pfn, write, value: null };
+      },
+    ),
+    replyContent: reply(({ context }) => ({ type: 'memory.content', value: context.content })),
+    noteSampled: assign({ sampled: ({ context, event }) => context.sampled || received(event, 'memory.read').sample }),
+    setContent: assign({ content: ({ event }) => received(event, 'memory.write').value }),
     await: assign({ waiters: ({ context, event }) => [...context.waiters, event.from] }),
     wakeAll: enqueueActions(({ enqueue, context }) => {
       for (const waiter of context.waiters) enqueue(tell(waiter, { type: 'page.idle' }));
@@ -82,7 +156,19 @@ export const folio = setup({
   },
 }).createMachine({
   id: 'page',
-  context: ({ input }) => ({ pincount: 0, mapcount: 0, waiters: [], zone: 'device', dirty: false, written: false, ...input }),
+  context: ({ input }) => ({
+    pincount: 0,
+    mapcount: 0,
+    waiters: [],
+    zone: 'device',
+    dirty: false,
+    written: false,
+    anonExclusive: false,
+    content: null,
+    sampled: false,
+    coherence: null,
+    ...input,
+  }),
   initial: 'initialised',
   states: {
     initialised: {
@@ -102,6 +188,11 @@ export const folio = setup({
           { guard: 'becomesIdle', actions: ['put', 'wakeAll', 'replyPut'] },
           { actions: ['put', 'replyPut'] },
         ],
+        'folio.ref_inc': { actions: 'get', description: 'The reference of a mapping, or of a cache; no answer' },
+        'folio.ref_dec': [
+          { guard: 'unreferenced', target: 'refcount_underflow' },
+          { actions: 'put', description: 'Not the last one: the caller has another' },
+        ],
         'folio.pin': { actions: 'pin', description: 'G8d' },
         'folio.unpin': [{ guard: 'unpinned', target: 'refcount_underflow' }, { actions: 'unpin' }],
         'folio.add_rmap': { actions: 'addRmap' },
@@ -109,9 +200,21 @@ export const folio = setup({
         'folio.wait_idle': [{ guard: 'isIdle', actions: 'replyIdle' }, { actions: 'await' }],
         'page.remove': { target: 'removed', description: 'U6: remove_pages takes struct page and memory away' },
         'folio.mark_dirty': { actions: 'markDirty', description: 'Z5: the dirty bit of a pte goes to the folio' },
+        'folio.clean': { actions: 'markClean', description: 'folio_clear_dirty_for_io' },
+        'folio.set_exclusive': { actions: 'setExclusive' },
+        'folio.freeze': [
+          { guard: 'canFreeze', actions: ['freeze', 'replyRefFrozen'], description: 'R6: folio_ref_freeze: nobody else refers to it, nor has it become dirty' },
+          { actions: 'replyBusy' },
+        ],
+        'folio.unfreeze': { actions: 'unfreeze' },
+        'folio.free': { target: 'free', description: 'R9: free_unref_folios' },
+        'memory.read': { actions: ['replyContent', 'noteSampled'], description: 'The kernel reads it, to copy it or to write it out' },
+        'memory.write': { actions: 'setContent', description: 'The kernel fills it: zeroes, a copy, what a device has read' },
+        'memory.judged': { actions: ['store', 'replyJudged'] },
         'memory.access': [
-          { guard: 'isNormalStore', actions: 'noteWritten', description: 'A store or DMA' },
-          { description: 'A load, or any access to a device' },
+          { guard: 'isJudged', actions: 'askJudge' },
+          { guard: 'isNormalStore', actions: ['noteWritten', 'replyValue'], description: 'A store or DMA' },
+          { actions: 'replyValue', description: 'A load, or any access to a device' },
         ],
       },
     },
@@ -124,12 +227,24 @@ export const folio = setup({
         'folio.prep_new': { target: 'present', actions: 'prepNew', description: 'prep_new_page: handed out' },
         'folio.put': { target: 'refcount_underflow' },
         'folio.get': { target: 'used_after_free' },
+        'folio.ref_inc': { target: 'used_after_free' },
+        'folio.ref_dec': { target: 'refcount_underflow' },
+        'folio.free': { target: 'used_after_free' },
+        'folio.clean': { target: 'used_after_free' },
+        'folio.set_exclusive': { target: 'used_after_free' },
+        'folio.freeze': { actions: 'replyBusy' },
+        'memory.read': { target: 'used_after_free' },
         'folio.pin': { target: 'used_after_free' },
         'folio.unpin': { target: 'used_after_free' },
         'folio.add_rmap': { target: 'used_after_free' },
         'folio.remove_rmap': { target: 'used_after_free' },
         'folio.mark_dirty': { target: 'used_after_free' },
-        'memory.access': { target: 'accessed_after_free' },
+        'memory.write': { actions: 'setContent', description: 'init_on_free' },
+        'memory.judged': { actions: ['store', 'replyJudged'] },
+        'memory.access': [
+          { guard: 'isJudged', actions: 'askJudge', description: 'Its bytes stay as they were until it is handed out' },
+          { target: 'accessed_after_free', actions: 'replyValue' },
+        ],
       },
     },
     removed: {
@@ -146,7 +261,15 @@ export const folio = setup({
         'folio.remove_rmap': { target: 'struct_page_accessed' },
         'folio.mark_dirty': { target: 'struct_page_accessed' },
         'folio.wait_idle': { target: 'struct_page_accessed' },
-        'memory.access': { target: 'memory_accessed' },
+        'folio.ref_inc': { target: 'struct_page_accessed' },
+        'folio.ref_dec': { target: 'struct_page_accessed' },
+        'folio.free': { target: 'struct_page_accessed' },
+        'folio.clean': { target: 'struct_page_accessed' },
+        'folio.set_exclusive': { target: 'struct_page_accessed' },
+        'folio.freeze': { target: 'struct_page_accessed' },
+        'memory.read': { target: 'memory_accessed' },
+        'memory.write': { target: 'memory_accessed' },
+        'memory.access': { target: 'memory_accessed', actions: 'replyValue' },
       },
     },
     struct_page_accessed: { tags: ['BUG', 'I1'], description: 'BUG: struct page accessed after remove_pages' },

@@ -10,18 +10,28 @@ interface Input {
   putPage: Address;
   /** The VMA's pages belong to nobody else; default true. */
   anonymous?: boolean;
+  /** alloc_pages as a path of its own; default: the allocator answers at once. */
+  allocPages?: Address;
+  debug?: Address | null;
+  task?: Address;
 }
 
-interface Context extends Required<Input> {
+interface Context extends Required<Omit<Input, 'allocPages'>> {
+  allocPages: Address | null;
   caller: Address;
   vpn: number;
   pfn: number;
   ok: boolean;
 }
 
-type Event = { type: 'step' } | Call<{ vpn: number }> | Return | Signed<PteReply> | Signed<{ type: 'locked' } | { type: 'page'; pfn: number | null }>;
+type Event =
+  | { type: 'step' }
+  | Call<{ vpn: number }>
+  | Return<{ pfns?: number[] }>
+  | Signed<PteReply>
+  | Signed<{ type: 'locked' } | { type: 'page'; pfn: number | null }>;
 
-const { tell } = speaker<Context, Event>();
+const { tell, inform } = speaker<Context, Event>();
 const idle = { caller: '', vpn: -1, pfn: -1, ok: false };
 
 /**
@@ -32,6 +42,8 @@ export const anonFault = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     isAnonymous: ({ context }) => context.anonymous,
+    asksPath: ({ context }) => context.allocPages !== null,
+    gotPages: ({ event }) => (received(event, 'return').pfns ?? []).length > 0,
     gotPage: ({ event }) => received(event, 'page').pfn !== null,
     isMapped: ({ event }) => received(event, 'pte').pte.kind !== 'none',
   },
@@ -40,6 +52,13 @@ export const anonFault = setup({
       const { from, vpn } = received(event, 'call');
       return { caller: from, vpn };
     }),
+    callAlloc: tell(({ context }) => context.allocPages as Address, { type: 'call' }),
+    notePfns: assign({ pfn: ({ event }) => received(event, 'return').pfns?.[0] ?? -1 }),
+    clearPage: tell(({ context }) => pageAt(context.pfn), { type: 'memory.write', value: 'zero' }),
+    observeMkwrite: inform(
+      ({ context }) => context.debug,
+      ({ context }) => ({ type: 'luf.mkwrite', pfn: context.pfn, mapping: null, index: -1, task: context.task }),
+    ),
     alloc: tell(({ context }) => context.allocator, { type: 'alloc_page' }),
     notePfn: assign({ pfn: ({ event }) => received(event, 'page').pfn ?? -1 }),
     prepNew: tell(({ event }) => pageAt(received(event, 'page').pfn as number), { type: 'folio.prep_new' }),
@@ -67,7 +86,7 @@ export const anonFault = setup({
   },
 }).createMachine({
   id: 'do_pte_missing',
-  context: ({ input }) => ({ anonymous: true, ...input, ...idle }),
+  context: ({ input }) => ({ anonymous: true, debug: null, task: '', ...input, allocPages: input.allocPages ?? null, ...idle }),
   initial: 'idle',
   states: {
     idle: {
@@ -75,7 +94,7 @@ export const anonFault = setup({
       description: 'Not called',
       on: {
         call: [
-          { guard: 'isAnonymous', target: 'alloc_anon_folio', actions: 'remember' },
+          { guard: 'isAnonymous', target: 'do_anonymous_page', actions: 'remember' },
           { target: 'do_fault', actions: 'remember' },
         ],
       },
@@ -83,6 +102,21 @@ export const anonFault = setup({
     do_fault: {
       description: 'A file that was truncated, or a page that its driver took back: SIGBUS',
       on: { step: { target: 'idle', actions: ['return', 'forget'] } },
+    },
+    do_anonymous_page: { description: 'A fresh page', always: [{ guard: 'asksPath', target: 'alloc_pages' }, { target: 'alloc_anon_folio' }] },
+    alloc_pages: {
+      description: 'The allocator, step by step',
+      entry: 'callAlloc',
+      on: {
+        return: [
+          { guard: 'gotPages', target: 'clear_user_highpage', actions: 'notePfns' },
+          { target: 'idle', actions: ['return', 'forget'] },
+        ],
+      },
+    },
+    clear_user_highpage: {
+      description: 'Zeroes it; the entry is computed here already',
+      on: { step: { target: 'pte_offset_map_lock', actions: ['clearPage', 'observeMkwrite'] } },
     },
     alloc_anon_folio: {
       description: 'A fresh page, zeroed',

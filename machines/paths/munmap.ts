@@ -9,6 +9,9 @@ interface Input {
   zap: Address;
   /** What goes with the VMA; default: an anonymous one, whose page tables are used by others too. */
   unlink?: UnlinkVma;
+  /** Who is told when it returns; default: nobody. */
+  coherence?: Address | null;
+  debug?: Address | null;
 }
 
 interface Context extends Required<Input> {
@@ -18,7 +21,7 @@ interface Context extends Required<Input> {
 
 type Event = { type: 'step' } | Call<{ vpns: number[] }> | Return | Signed<{ type: 'locked' } | { type: 'vma'; result: 'found' | 'none' }>;
 
-const { tell } = speaker<Context, Event>();
+const { tell, inform } = speaker<Context, Event>();
 const idle = { caller: '', vpns: [] as number[] };
 
 /** munmap (mm/mmap.c, mm/vma.c; 6.12): mmap_lock for writing, the VMA out of the tree, then zap, which unlinks it from the file. */
@@ -44,12 +47,20 @@ export const munmap = setup({
       ({ context }) => context.zap,
       ({ context }) => ({ type: 'call', vpns: context.vpns, unlink: context.unlink }),
     ),
+    withdraw: inform(
+      ({ context }) => context.coherence,
+      ({ context }) => ({ type: 'place.unmap', mm: context.mm, vpns: context.vpns }),
+    ),
+    observeWithdrawal: inform(
+      ({ context }) => context.debug,
+      ({ context }) => ({ type: 'luf.withdrawn', mm: context.mm, vpns: context.vpns }),
+    ),
     return: tell(({ context }) => context.caller, { type: 'return' }),
     forget: assign(idle),
   },
 }).createMachine({
   id: 'munmap',
-  context: ({ input }) => ({ unlink: { mapping: null }, ...input, ...idle }),
+  context: ({ input }) => ({ unlink: { mapping: null }, coherence: null, debug: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'mmap_write_lock', actions: 'remember' } } },
@@ -60,6 +71,9 @@ export const munmap = setup({
       on: { step: { actions: 'findVma' }, vma: [{ guard: 'found', target: 'unmap_region', actions: 'unlinkVma' }, { target: 'mmap_write_unlock' }] },
     },
     unmap_region: { description: 'Clears, unlinks, flushes, drops references', entry: 'callZap', on: { return: { target: 'mmap_write_unlock' } } },
-    mmap_write_unlock: { description: 'Drops mmap_lock and returns', on: { step: { target: 'idle', actions: ['unlockMm', 'return', 'forget'] } } },
+    mmap_write_unlock: {
+      description: 'Drops mmap_lock and returns',
+      on: { step: { target: 'idle', actions: ['unlockMm', 'withdraw', 'observeWithdrawal', 'return', 'forget'] } },
+    },
   },
 });

@@ -1,6 +1,7 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
+import type { Area } from '../memory/address-space.js';
 
 interface Input {
   mm: Address;
@@ -12,13 +13,18 @@ interface Input {
 interface Context extends Input {
   caller: Address;
   vpn: number;
+  write: boolean;
   ok: boolean;
 }
 
-type Event = { type: 'step' } | Call<{ vpn: number }> | Return<{ ok: boolean }> | Signed<{ type: 'locked' } | { type: 'vma'; result: 'found' | 'none' }>;
+type Event =
+  | { type: 'step' }
+  | Call<{ vpn: number; write?: boolean }>
+  | Return<{ ok: boolean }>
+  | Signed<{ type: 'locked' } | { type: 'vma'; result: 'found' | 'none'; area?: Area }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpn: -1, ok: false };
+const idle = { caller: '', vpn: -1, write: false, ok: false };
 
 /**
  * The page fault of a user thread (exc_page_fault, lock_mm_and_find_vma; arch/x86/mm/fault.c, mm/memory.c, 6.12):
@@ -26,11 +32,16 @@ const idle = { caller: '', vpn: -1, ok: false };
  */
 export const userFault = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
-  guards: { found: ({ event }) => received(event, 'vma').result === 'found' },
+  guards: {
+    found: ({ context, event }) => {
+      const { result, area } = received(event, 'vma');
+      return result === 'found' && (area === undefined || (context.write ? area.write : area.read));
+    },
+  },
   actions: {
     remember: assign(({ event }) => {
-      const { from, vpn } = received(event, 'call');
-      return { caller: from, vpn };
+      const { from, vpn, write } = received(event, 'call');
+      return { caller: from, vpn, write: write ?? false };
     }),
     lockMm: tell(({ context }) => context.mmapLock, { type: 'down_read' }),
     unlockMm: tell(({ context }) => context.mmapLock, { type: 'up_read' }),
@@ -40,7 +51,7 @@ export const userFault = setup({
     ),
     callHandler: tell(
       ({ context }) => context.handler,
-      ({ context }) => ({ type: 'call', vpn: context.vpn }),
+      ({ context }) => ({ type: 'call', vpn: context.vpn, ...(context.write ? { write: true } : {}) }),
     ),
     noteResult: assign({ ok: ({ event }) => received(event, 'return').ok }),
     return: tell(
@@ -58,7 +69,7 @@ export const userFault = setup({
     mmap_read_lock: { description: 'Takes mmap_lock for reading', on: { step: { target: 'wait_for_mmap_lock', actions: 'lockMm' } } },
     wait_for_mmap_lock: { description: 'Sleeps while somebody writes', on: { locked: { target: 'find_vma' } } },
     find_vma: {
-      description: 'No VMA: SIGSEGV',
+      description: 'No VMA, or one without the right (access_error): SIGSEGV',
       on: { step: { actions: 'findVma' }, vma: [{ guard: 'found', target: 'handle_mm_fault' }, { target: 'mmap_read_unlock' }] },
     },
     handle_mm_fault: {

@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
-import { type PmdReply, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import { mappingPte, type PmdReply, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
 
 interface Input {
   /** The CPU it runs on. */
@@ -10,6 +10,8 @@ interface Input {
   ptl: Address;
   flush: Address;
   putPage: Address;
+  /** flush_tlb_batched_pending; default: nobody defers flushes. */
+  batchedPending?: Address;
   /** Pages that a batch takes; a full one is flushed and freed before the next pass. Default: as many as there are. */
   batchSize?: number;
   /** It unmaps a file: the dirty bit of a pte goes to the folio, which is unlinked from the pte only after the flush. */
@@ -33,7 +35,8 @@ export interface UnlinkVma {
   tables?: number[];
 }
 
-interface Context extends Required<Omit<Input, 'tables'>> {
+interface Context extends Required<Omit<Input, 'tables' | 'batchedPending'>> {
+  batchedPending: Address | null;
   tables: Input['tables'] | null;
   caller: Address;
   unlink: UnlinkVma | null;
@@ -77,6 +80,7 @@ export const zap = setup({
   guards: {
     /** Safeguard (Z3, Z12): a flush that comes before the clear can be undone by a walk. */
     clearsBeforeFlush: () => true,
+    defersFlushes: ({ context }) => context.batchedPending !== null,
     /** Row B10: who holds the lock with interrupts off keeps others waiting for an IPI. */
     disablesIrqs: () => false,
     /** Safeguard (Z3): the walker may set D between a load and a store. */
@@ -119,6 +123,7 @@ export const zap = setup({
     unlockPtl: tell(({ context }) => context.ptl, { type: 'unlock' }),
     irqsOff: tell(({ context }) => context.cpu, { type: 'irq.save' }),
     irqsOn: tell(({ context }) => context.cpu, { type: 'irq.restore' }),
+    callBatched: tell(({ context }) => context.batchedPending as Address, { type: 'call' }),
     exchange: tell(
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pte.get_and_clear', vpn: vpnOf(context) }),
@@ -131,7 +136,7 @@ export const zap = setup({
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pte.clear', vpn: vpnOf(context) }),
     ),
-    notePte: assign({ pte: ({ event }) => received(event, 'pte').pte }),
+    notePte: assign({ pte: ({ event }) => mappingPte(received(event, 'pte').pte) }),
     /** Safeguard (Z4): what is not in the range is not flushed. */
     widen: assign({ cleared: ({ context }) => (context.cleared === 'all' ? 'all' : [...context.cleared, vpnOf(context)]) }),
     addToBatch: assign({ batch: ({ context }) => [...context.batch, pfnOf(context)] }),
@@ -192,7 +197,15 @@ export const zap = setup({
   },
 }).createMachine({
   id: 'unmap_page_range',
-  context: ({ input }) => ({ batchSize: Number.MAX_SAFE_INTEGER, file: false, freeing: 'direct', ...input, tables: input.tables ?? null, ...idle }),
+  context: ({ input }) => ({
+    batchSize: Number.MAX_SAFE_INTEGER,
+    file: false,
+    freeing: 'direct',
+    ...input,
+    tables: input.tables ?? null,
+    batchedPending: input.batchedPending ?? null,
+    ...idle,
+  }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'tlb_gather_mmu', actions: 'remember' } } },
@@ -219,7 +232,15 @@ export const zap = setup({
         ],
       },
     },
-    spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'zap_pte_range' } } },
+    spin_on_ptl: {
+      description: 'Spins while another has it',
+      on: { locked: [{ guard: 'defersFlushes', target: 'flush_tlb_batched_pending' }, { target: 'zap_pte_range' }] },
+    },
+    flush_tlb_batched_pending: {
+      description: 'Z2: a flush that reclaim has put into a batch is done now',
+      entry: 'callBatched',
+      on: { return: { target: 'zap_pte_range' } },
+    },
     zap_pte_range: {
       description: 'Z3: reads and clears the next pte',
       always: [{ guard: 'exchangesPte', target: 'ptep_get_and_clear' }, { target: 'ptep_get' }],

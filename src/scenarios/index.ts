@@ -1,12 +1,17 @@
 import { gupUnbindScenario } from './gup-unbind.js';
+import { lufScenario } from './luf.js';
+import { lufFreeScenario } from './luf-free.js';
 import { percpuRefScenario } from './percpu-ref.js';
 import type { Scenario } from './scenario.js';
 import { tlbShootdownScenario } from './tlb-shootdown.js';
 
 export { type GupUnbindSetup, gupUnbindSystem, reference } from './gup-unbind-system.js';
+export { changedName, closingChanges, debugModes } from './luf.js';
+export { freeSetup, grounds, rules as lufRuleSets } from './luf-free.js';
+export { type DebugMode, type LufCall, type LufCell, type LufSetup, type LufThread, lufSystem, strictLuf } from './luf-system.js';
 export { type PercpuRefSetup, percpuRefSystem } from './percpu-ref.js';
 export * from './scenario.js';
 export { shootdownReference, type Thread, type TlbShootdownSetup, tlbShootdownSystem } from './tlb-shootdown-system.js';
 
 /** Every scenario that is shipped. */
-export const scenarios: readonly Scenario[] = [gupUnbindScenario, tlbShootdownScenario, percpuRefScenario];
+export const scenarios: readonly Scenario[] = [gupUnbindScenario, tlbShootdownScenario, percpuRefScenario, lufScenario, lufFreeScenario];

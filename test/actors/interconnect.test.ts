@@ -46,6 +46,49 @@ test('IPIs to one CPU arrive in the order in which they were sent', () => {
   ]);
 });
 
+describe('between targets the order of sending says nothing', () => {
+  const send = (system: Rig, from: string, to: string[], what: object = request): Rig => {
+    system.say(from, 'net', { type: 'ipi.send', to, request: what });
+    return system;
+  };
+
+  test('whoever is first, and in whatever order the targets are named', () => {
+    const one = send(send(rig(), 'p', ['cpu2', 'cpu0']), 'q', ['cpu1']);
+    const other = send(send(rig(), 'q', ['cpu1']), 'p', ['cpu0', 'cpu2']);
+    expect(one.context('net')).toEqual(other.context('net'));
+    expect(one.context('net').inFlight).toEqual([
+      { to: 'cpu0', request, initiator: 'p' },
+      { to: 'cpu1', request, initiator: 'q' },
+      { to: 'cpu2', request, initiator: 'p' },
+    ]);
+  });
+
+  test('to one target it does', () => {
+    const system = send(send(send(rig(), 'q', ['cpu1'], tableSync), 'p', ['cpu0', 'cpu1']), 'q', ['cpu1']);
+    const to = (cpu: string): object[] => system.context('net').inFlight.filter((ipi: { to: string }) => ipi.to === cpu);
+    expect(to('cpu1')).toEqual([
+      { to: 'cpu1', request: tableSync, initiator: 'q' },
+      { to: 'cpu1', request, initiator: 'p' },
+      { to: 'cpu1', request, initiator: 'q' },
+    ]);
+  });
+
+  test('nor does it matter who was first to wait', () => {
+    const waiting = [
+      ['p', 'q'],
+      ['q', 'p'],
+    ].map((order) => {
+      const system = send(send(rig(), 'p', ['cpu0']), 'q', ['cpu1']);
+      for (const initiator of order) wait(system, initiator);
+      return system.context('net').waiting;
+    });
+    expect(waiting).toEqual([
+      ['p', 'q'],
+      ['p', 'q'],
+    ]);
+  });
+});
+
 test('an initiator that waits is told when the last target has acknowledged', () => {
   const system = rig();
   system.say('p', 'net', { type: 'ipi.send', to: ['cpu0', 'cpu2'], request });

@@ -5,6 +5,7 @@ import { type AnyStateMachine, type AnyStateNode, createActor } from 'xstate';
 import * as library from '../../machines/index.js';
 import {
   interconnect,
+  lufRulesExempting,
   memunmapPages,
   memunmapPages510,
   percpuRefSwitch,
@@ -27,6 +28,7 @@ const machines = (Object.entries(library) as [string, unknown][]).filter(
 
 /** Variants by `provide` keep the id of what they vary. */
 const varied = new Map<unknown, unknown>([
+  [lufRulesExempting, library.lufRules],
   [unbindDevdax, library.unbind],
   [unbindWithoutUnmap, library.unbind],
 ]);
@@ -35,31 +37,77 @@ const shapes: AnyStateMachine[][] = [
   [memunmapPages, memunmapPages510],
   [percpuRefSwitch, percpuRefSwitchBiasFirst],
 ];
-const exportsOf = (source: string): string[] => [...source.matchAll(/export const (\w+) = (?:setup|shape|unbind)\b/g)].map(([, name]) => name as string);
+const exportsOf = (source: string): string[] =>
+  [...source.matchAll(/export const (\w+) = (?:setup|shape|unbind|lufRules)\b/g)].map(([, name]) => name as string);
 const fileOf = (name: string): string => [...sources].find(([, source]) => exportsOf(source).includes(name))?.[0] ?? '';
+const variants = machines.filter(([, machine]) => varied.has(machine)).map(([name]) => name);
+/** What the debug modes hear: no machine. */
+const hooks = 'debug/luf-hooks.ts';
 const paths = machines.filter(([name]) => fileOf(name).startsWith('paths/'));
 
 /** An input with which each machine that takes one can start. */
 const inputs: Record<string, object> = {
   cpu: { mm: 'mm', interconnect: 'interconnect' },
   addressSpace: { ptes: {}, vmas: [], cpumask: [] },
+  coherence: { cells: {}, places: {} },
   folio: { pfn: 0, refcount: 0, idle: 0 },
+  lufBatch: {},
   pageAllocator: { free: [] },
   pageCache: { blocks: {}, mappers: 0 },
   devPagemap: { pages: [] },
   percpuRef: { cpus: ['cpu0'] },
+  allocPages: { cpu: 'cpu0', allocator: 'allocator', lufFlush: 'luf_flush', debug: null, task: 'task' },
   anonFault: { mm: 'mm', ptl: 'ptl', allocator: 'allocator', putPage: 'put' },
+  archTlbbatchFlush: { cpu: 'cpu0', interconnect: 'interconnect', task: 'task', debug: null },
   contextSwitch: { cpu: 'cpu0' },
+  copyPageRange: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', flush: 'flush', child: 'child', coherence: null },
   daxFault: { mm: 'mm', ptl: 'ptl', mapping: 'mapping', invalidateLock: 'lock', dax: 'dax', srcu: 'srcu', devmap: false, refPerMapping: true },
   directIo: { gup: 'gup', putPage: 'put', vpns: [], pin: true },
   flushTlb: { cpu: 'cpu0', mm: 'mm', interconnect: 'interconnect', kind: 'ipi' },
+  flushTlbBatchedPending: { mm: 'mm', flush: 'flush' },
+  genericPerformWrite: {
+    mapping: 'mapping',
+    folioLocks: {},
+    allocPages: 'alloc',
+    putPage: 'put',
+    coherence: 'coherence',
+    lufFlush: 'luf_flush',
+    debug: null,
+    task: 'task',
+  },
   gupFast: { cpu: 'cpu0', mm: 'mm', pagemaps: {}, putPage: 'put', slow: 'slow', pin: true },
   gupSlow: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', pagemaps: {}, fault: 'fault', pin: true },
+  handlePteFault: {
+    mm: 'mm',
+    ptl: 'ptl',
+    folioLocks: {},
+    allocPages: 'alloc',
+    putPage: 'put',
+    anonFault: 'anon_fault',
+    flush: 'flush',
+    lufFlush: 'luf_flush',
+    debug: null,
+    task: 'task',
+  },
+  lufFlush: { lufBatch: 'luf_batch', archFlush: 'arch_flush' },
   madvise: { mmapLock: 'lock', zap: 'zap' },
   memunmapPages: { pgmap: 'pgmap', ref: 'ref', kill: 'kill', putPage: 'put', rcu: 'rcu', pfns: [] },
   memunmapPages510: { pgmap: 'pgmap', ref: 'ref', kill: 'kill', putPage: 'put', rcu: 'rcu', pfns: [] },
+  migratePages: {
+    folioLocks: {},
+    tryToUnmap: 'unmap',
+    archFlush: 'arch_flush',
+    allocPages: 'alloc',
+    putPage: 'put',
+    lufBatch: 'luf_batch',
+    allocator: 'allocator',
+    debug: null,
+  },
+  mmap: { mm: 'mm', mmapLock: 'lock', coherence: null },
+  mprotect: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', flush: 'flush', batchedPending: 'pending', coherence: null, debug: null },
   mremap: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', flush: 'flush' },
   munmap: { mm: 'mm', mmapLock: 'lock', zap: 'zap' },
+  newSlab: { allocPages: 'alloc' },
   percpuRefGet: { cpu: 'cpu0', rcu: 'rcu', ref: 'ref', mode: 'tryget' },
   percpuRefIsZero: { ref: 'ref', switchLock: 'lock' },
   percpuRefKill: { ref: 'ref', rcu: 'rcu', switchLock: 'lock', callback: 'callback' },
@@ -69,12 +117,45 @@ const inputs: Record<string, object> = {
   percpuRefSwitchBiasFirst: { ref: 'ref', cpus: ['cpu0'] },
   percpuRefUser: { tryget: 'tryget', put: 'put', rcu: 'rcu' },
   putPage: {},
+  remoteWrite: { mapping: 'mapping', coherence: 'coherence' },
+  revalidateMapping: {
+    mapping: 'mapping',
+    folioLocks: {},
+    tryToUnmap: 'unmap',
+    archFlush: 'arch_flush',
+    putPage: 'put',
+    coherence: 'coherence',
+    lufFlush: 'luf_flush',
+    debug: null,
+  },
+  shrinkFolioList: {
+    folioLocks: {},
+    tryToUnmap: 'unmap',
+    archFlush: 'arch_flush',
+    putPage: 'put',
+    lufBatch: 'luf_batch',
+    allocator: 'allocator',
+    debug: null,
+  },
   task: { program: [] },
   truncate: { mapping: 'mapping', invalidateLock: 'lock', zap: 'zap' },
   truncatePagecache: { mapping: 'mapping', zap: 'zap', putPage: 'put' },
+  tryToUnmap: { lufBatch: 'luf_batch', debug: null },
   unbind: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
   unbindDevdax: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
   unbindWithoutUnmap: { dax: 'dax', srcu: 'srcu', zap: 'zap', memunmap: 'memunmap', pfns: [], vpns: [] },
+  uprobeWrite: { mm: 'mm', mmapLock: 'lock', ptl: 'ptl', fault: 'fault', putPage: 'put', flush: 'flush', coherence: 'coherence' },
+  uprobeWriteOpcode: {
+    mm: 'mm',
+    mmapLock: 'lock',
+    ptl: 'ptl',
+    folioLocks: {},
+    fault: 'fault',
+    allocPages: 'alloc',
+    putPage: 'put',
+    flush: 'flush',
+    coherence: 'coherence',
+  },
   userFault: { mm: 'mm', mmapLock: 'lock', handler: 'handler' },
   userAccess: { cpu: 'cpu0', fault: 'fault' },
   zap: { cpu: 'cpu0', mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put' },
@@ -86,7 +167,7 @@ const isWarning = (description = ''): boolean => /^(BUG|WARN_ON): ./.test(descri
 
 test('every machine of every file is exported, and there is nothing else', () => {
   expect(machines.map(([name]) => name).sort()).toEqual(files.flatMap((file) => exportsOf(sources.get(file) as string)).sort());
-  expect(files.filter((file) => exportsOf(sources.get(file) as string).length === 0)).toEqual([]);
+  expect(files.filter((file) => exportsOf(sources.get(file) as string).length === 0)).toEqual([hooks]);
 });
 
 test('ids are unique', () => {
@@ -103,31 +184,48 @@ test('paths are named after kernel functions; what is none is a thread, or sever
     'percpu_ref_owner',
     'percpu_ref_switch_bias_first',
     'percpu_ref_user',
+    'remote_write',
     'task',
     'truncate',
     'unbind',
     'user_access',
   ];
   const functions = [
+    'alloc_pages',
+    'arch_tlbbatch_flush',
     'context_switch',
+    'copy_page_range',
     'do_pte_missing',
     'exc_page_fault',
+    'flush_tlb_batched_pending',
     'flush_tlb_mm_range',
+    'generic_perform_write',
     'gup_fast',
     'handle_mm_fault',
+    'handle_pte_fault',
+    'luf_flush',
     'madvise',
     'memunmap_pages',
+    'migrate_pages',
+    'mmap',
+    'mprotect',
     'mremap',
     'munmap',
+    'new_slab',
+    'nfs_revalidate_mapping',
     'percpu_ref_is_zero',
     'percpu_ref_kill',
     'percpu_ref_put',
     'percpu_ref_switch_to_atomic_rcu',
     'percpu_ref_tryget',
     'put_page',
+    'shrink_folio_list',
     'tlb_remove_table_rcu',
     'truncate_pagecache',
+    'try_to_unmap',
     'unmap_page_range',
+    'uprobe_write',
+    'uprobe_write_opcode',
   ];
   expect([...new Set(paths.map(([, { id }]) => id))].sort()).toEqual([...other, ...functions].sort());
 });
@@ -162,6 +260,11 @@ describe.each(machines)('%s', (name, machine) => {
 
   test('it has no timers and no children', () => {
     for (const node of stateNodes(machine)) expect([nameOf(node), node.after, node.invoke]).toEqual([nameOf(node), [], []]);
+  });
+
+  test('it names the messages that it hears, so that others are noticed; a debug mode listens to whatever comes', () => {
+    const listens = stateNodes(machine).filter((node) => node.transitions.has('*'));
+    expect(listens).toEqual(fileOf(name).startsWith('debug/') ? [machine.root] : []);
   });
 
   test('what it names is implemented, and what is implemented is named', () => {
@@ -256,6 +359,6 @@ const configsIn = (program: Module): Node[] =>
 
 test.each(files)('%s: createMachine is given a literal, which a tool can read without running it', (file) => {
   const configs = configsIn(parseSync(sources.get(file) as string, { syntax: 'typescript' }));
-  expect(configs).toHaveLength(exportsOf(sources.get(file) as string).filter((name) => !name.startsWith('unbind') || name === 'unbind').length);
+  expect(configs).toHaveLength(exportsOf(sources.get(file) as string).filter((name) => !variants.includes(name)).length);
   expect(configs.flatMap(computedIn)).toEqual([]);
 });

@@ -5,7 +5,7 @@ import { Stepper } from '../laws.js';
 import { machine } from '../systems/small.js';
 
 type Event = { type: string; from: string };
-const { tell, reply } = speaker<{ page: number }, Event>();
+const { tell, reply, inform } = speaker<{ page: number }, Event>();
 
 /** What `b` receives when `a` takes its only choice: live, and in the explorer's tables. */
 function heard(system: System): unknown[] {
@@ -53,6 +53,44 @@ describe('a machine speaks', () => {
       { type: 'page', page: 7, from: 'a' },
       { type: 'page', page: 8, from: 'a' },
     ]);
+  });
+
+  describe('to an observer', () => {
+    const hello = { type: 'hello', from: 'a' };
+
+    test('which is told like any other', () => {
+      expect(heard(speaking(inform('b', { type: 'hello' })))).toEqual([hello]);
+    });
+
+    test('or, where there is none, to nobody', () => {
+      expect(heard(speaking(inform(null, { type: 'hello' })))).toEqual([]);
+    });
+
+    test('which may depend on context and event, like the message', () => {
+      const told = [7, 8].map((page) =>
+        heard(
+          speaking(
+            inform(
+              ({ context, event }) => (context.page === page ? event.from : null),
+              ({ context, event }) => ({ type: `after ${event.type}`, page: context.page }),
+            ),
+          ),
+        ),
+      );
+      expect(told).toEqual([[{ type: 'after hit', page: 7, from: 'a' }], []]);
+    });
+
+    test('in its turn among other actions, with the context as it is there', () => {
+      const next = assign({ page: ({ context }: { context: { page: number } }) => context.page + 1 });
+      const page = inform('b', ({ context }) => ({ type: 'page', page: context.page }));
+      const before = heard(speaking([tell('b', { type: 'first' }), page, inform(null, { type: 'never' }), next, page, tell('b', { type: 'last' })]));
+      expect(before.map((message) => [(message as Event).type, (message as { page?: number }).page])).toEqual([
+        ['first', undefined],
+        ['page', 7],
+        ['page', 8],
+        ['last', undefined],
+      ]);
+    });
   });
 
   test('and is answered within the same step', () => {

@@ -1,7 +1,8 @@
-import { addressSpace, cpu, type FlushRequest, LOADED_MM_SWITCHING, type Pte, presentPte, type TlbEntry } from '../../../machines/index.js';
+import type { AnyFlushRequest } from '../../../machines/hardware/cpu.js';
+import { addressSpace, cpu, type FlushRequest, folio, LOADED_MM_SWITCHING, type Pte, presentPte, type TlbEntry } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe } from '../probe.js';
-import { Rig, untaken } from '../rig.js';
+import { type Actors, Rig, untaken } from '../rig.js';
 
 interface Setup {
   mm?: string | null;
@@ -10,21 +11,31 @@ interface Setup {
   /** The page-table page of the first ptes; undefined: not modelled. */
   table?: string;
   cached?: { mm: string; tlb: Record<string, TlbEntry> };
+  /** Somebody is told what the TLB has dropped. */
+  observed?: boolean;
   machine?: typeof cpu;
+  others?: Actors;
 }
-const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = false, table, cached, machine = cpu }: Setup = {}): Rig =>
+const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, idle: 0, zone: 'normal' } }) });
+const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = false, table, cached, observed, machine = cpu, others }: Setup = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes, pmds: table === undefined ? {} : { 0: table }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
     other: actor(addressSpace, { input: { ptes: { 0: presentPte(6) }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
-    page4: answers(),
-    page5: answers(),
-    page6: answers(),
-    page9: answers(),
+    ...page(4),
+    ...page(5),
+    ...page(6),
+    ...page(9),
     table0: answers(),
     net: answers(),
     rcu: answers(),
-    cpu: actor(machine, { input: { mm, interconnect: 'net', ...(rcu ? { rcu: 'rcu' } : {}), ...(cached ? { cached } : {}) }, choices: ['interrupt'] }),
+    observer: answers(),
+    cpu: actor(machine, {
+      input: { mm, interconnect: 'net', ...(rcu ? { rcu: 'rcu' } : {}), ...(observed ? { observer: 'observer' } : {}), ...(cached ? { cached } : {}) },
+      choices: ['interrupt'],
+    }),
     p: probe(),
+    q: probe(),
+    ...others,
   });
 const fill = (system: Rig, ...vpns: number[]): Rig => {
   for (const vpn of vpns) system.take('cpu', { type: 'fill', vpn });
@@ -46,10 +57,12 @@ const request = (gen: number, vpns: FlushRequest['vpns'] = 'all', differs: Parti
   gen,
   ...differs,
 });
-const ipi = (flush: FlushRequest, initiator = 'flush'): Message => ({ type: 'ipi', request: { function: 'flush_tlb_func', ...flush }, initiator });
+/** What is loaded, whatever that is. */
+const whatIsLoaded: AnyFlushRequest = { mm: null, vpns: 'all', freedTables: false, gen: 0 };
+const ipi = (flush: AnyFlushRequest, initiator = 'flush'): Message => ({ type: 'ipi', request: { function: 'flush_tlb_func', ...flush }, initiator });
 const tableSync = (initiator = 'zap'): Message => ({ type: 'ipi', request: { function: 'tlb_remove_table_smp_sync' }, initiator });
-const local = (flush: FlushRequest): Message => ({ type: 'flush_tlb_func', request: flush });
-const remoteFlush = (system: Rig, flush: FlushRequest): Rig => tell(system, ipi(flush)).take('cpu', 'interrupt');
+const local = (flush: AnyFlushRequest): Message => ({ type: 'flush_tlb_func', request: flush });
+const remoteFlush = (system: Rig, flush: AnyFlushRequest): Rig => tell(system, ipi(flush)).take('cpu', 'interrupt');
 const invalidate = (flush: FlushRequest): Message => ({ type: 'tlb.invalidate', request: flush });
 const ack = (initiator: string): Message => ({ type: 'ipi.ack', initiator });
 const writeCr3 = (mm: string | null, gen: number | null): Message => ({ type: 'cr3.write', mm, gen });
@@ -64,8 +77,9 @@ const tables = (system: Rig): unknown => system.context('cpu').tables;
 const gens = (system: Rig): unknown => system.context('cpu').ctxs;
 const maskOf = (system: Rig, mm: string): unknown => system.context(mm).cpumask;
 const readsOfGen = (system: Rig): string[] => system.said('cpu').filter((said) => said.includes('tlb_gen.read'));
-const accessOf = (write: boolean): object => ({ type: 'memory.access', write });
+const accessOf = (vpn: number, write = false): object => ({ type: 'memory.access', mm: 'mm', vpn, write, user: 'p' });
 const done = (vpn: number, pfn: number, write = false): Message[] => [{ type: 'access.done', vpn, pfn, write }];
+const value = (differs: object): Message => ({ type: 'memory.value', user: 'p', write: false, value: null, ...differs });
 const fault = (vpn: number): Message[] => [{ type: 'access.fault', result: 'fault', vpn }];
 
 describe('interrupts', () => {
@@ -277,6 +291,52 @@ describe('flush_tlb_func', () => {
   });
 });
 
+describe('flush_tlb_func of whatever is loaded (arch_tlbbatch_flush)', () => {
+  test('drops everything of that, upper levels too, and is at its generation; the request has none', () => {
+    const system = remoteFlush(nextGen(fill(rig({ table: 'table0' }), 0, 1), 2), whatIsLoaded);
+    expect([cached(system), tables(system), gens(system)]).toEqual([[], {}, { mm: 3 }]);
+    expect([system.heard('net'), system.context('cpu').flush]).toEqual([[ack('flush')], null]);
+  });
+
+  test('is for one generation what it is for many', () => {
+    const system = remoteFlush(nextGen(fill(rig(), 0, 1)), whatIsLoaded);
+    expect([cached(system), gens(system)]).toEqual([[], { mm: 2 }]);
+  });
+
+  test('always asks how much is owed; nothing may be', () => {
+    const system = remoteFlush(fill(rig(), 0), whatIsLoaded);
+    expect([cached(system), gens(system), readsOfGen(system), system.heard('net')]).toEqual([['mm/0'], { mm: 1 }, ['mm: tlb_gen.read'], [ack('flush')]]);
+  });
+
+  test('leaves what another address space has cached, and its bit in the mask: that is left to the next switch', () => {
+    const system = nextGen(fill(load(fill(rig(), 0), 'other', 1), 0));
+    system.say('p', 'other', 'tlb_gen.inc');
+    remoteFlush(system, whatIsLoaded);
+    expect([cached(system), gens(system)]).toEqual([['mm/0'], { mm: 1, other: 2 }]);
+    expect([maskOf(system, 'mm'), maskOf(system, 'other')]).toEqual([
+      ['cpu', 'cpu1'],
+      ['cpu', 'cpu1'],
+    ]);
+    expect(cached(load(system, 'mm', 2))).toEqual([]);
+  });
+
+  test('does nothing where init_mm is loaded, and is acknowledged', () => {
+    const system = remoteFlush(nextGen(load(fill(rig(), 0), null, null)), whatIsLoaded);
+    expect([cached(system), readsOfGen(system), system.heard('net')]).toEqual([['mm/0'], [], [ack('flush')]]);
+  });
+
+  test('takes a lazy CPU out of the address space, and flushes nothing', () => {
+    const system = remoteFlush(nextGen(tell(fill(rig(), 0), 'is_lazy.set')), whatIsLoaded);
+    expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, lazy: false, ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) } });
+    expect(system.heard('net')).toEqual([ack('flush')]);
+  });
+
+  test('works locally at once, and is acknowledged by nobody', () => {
+    const system = tell(nextGen(fill(rig(), 0)), local(whatIsLoaded));
+    expect([cached(system), gens(system), system.heard('net')]).toEqual([[], { mm: 2 }, []]);
+  });
+});
+
 describe('a broadcast invalidation', () => {
   test('works at once, interrupts on or off, and is acknowledged by nobody', () => {
     const system = tell(fill(rig(), 0, 1), 'irq.save', invalidate(request(2, [0])));
@@ -421,7 +481,7 @@ describe('an access', () => {
     const system = fill(rig(), 0);
     system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
     expect(access(system, 0)).toEqual(done(0, 4));
-    expect(system.heard('page4')).toEqual([accessOf(false)]);
+    expect(system.heard('page4')).toEqual([accessOf(0)]);
     expect(system.said('cpu').filter((said) => said.startsWith('mm'))).toHaveLength(1);
   });
 
@@ -429,7 +489,7 @@ describe('an access', () => {
     const system = rig();
     expect(access(system, 1)).toEqual(done(1, 5));
     expect(tlb(system)).toEqual({ 'mm/1': entry(5) });
-    expect([system.heard('page4'), system.heard('page5')]).toEqual([[], [accessOf(false)]]);
+    expect([system.heard('page4'), system.heard('page5')]).toEqual([[], [accessOf(1)]]);
     expect(system.context('cpu').walk).toBeNull();
   });
 
@@ -440,7 +500,7 @@ describe('an access', () => {
     expect(tlb(system)).toEqual({ 'mm/0': entry(4, true) });
     expect(access(system, 0, true)).toEqual(done(0, 4, true));
     expect(system.said('cpu').filter((said) => said.startsWith('mm'))).toEqual(['mm: pte.walk {"vpn":0,"write":true,"table":null}']);
-    expect(system.heard('page4')).toEqual([accessOf(true), accessOf(true)]);
+    expect(system.heard('page4')).toEqual([accessOf(0, true), accessOf(0, true)]);
   });
 
   test('that stores through a clean entry walks once more, to set D', () => {
@@ -469,14 +529,88 @@ describe('an access', () => {
     expect(access(system, 0, true)).toEqual(fault(0));
     expect(access(system, 0)).toEqual(done(0, 4));
     expect(access(system, 0, true)).toEqual(fault(0));
-    expect(system.heard('page4')).toEqual([accessOf(false)]);
+    expect(system.heard('page4')).toEqual([accessOf(0)]);
     expect(system.context('mm').ptes).toEqual(ptes);
+  });
+
+  test.each([
+    ['that hits', [0]],
+    ['that misses', []],
+  ])('%s is done when the memory answers', (_, before) => {
+    const system = fill(rig({ others: { page4: answers() } }), ...before);
+    expect(access(system, 0)).toEqual([]);
+    expect([system.heard('page4'), system.at('cpu')]).toEqual([[accessOf(0)], expect.stringContaining('mmu.ready')]);
+    expect(system.say('p', 'cpu', value({ vpn: 0, pfn: 4 }))).toEqual(done(0, 4));
+  });
+
+  test('tells what it loaded or stored, where contents are modelled', () => {
+    const system = rig({ others: { page4: answers() } });
+    expect(system.say('p', 'cpu', value({ vpn: 0, pfn: 4, value: 'a.v1' }))).toEqual([{ ...done(0, 4)[0], value: 'a.v1' }]);
+    expect(system.say('p', 'cpu', value({ vpn: 0, pfn: 4, value: 'a.v2', write: true }))).toEqual([{ ...done(0, 4, true)[0], value: 'a.v2' }]);
+  });
+
+  test('is answered to who made it', () => {
+    const system = rig();
+    expect(system.say('q', 'cpu', { type: 'access', vpn: 1, write: false })).toEqual(done(1, 5));
+    access(system, 0);
+    expect([system.heard('p'), system.heard('q')]).toEqual([done(0, 4), done(1, 5)]);
+    expect(system.heard('page5')).toEqual([{ type: 'memory.access', mm: 'mm', vpn: 1, write: false, user: 'q' }]);
+  });
+
+  test('names the address space that is loaded, not the one that software says is', () => {
+    const system = tell(rig(), writeCr3('other', 1));
+    access(system, 0);
+    expect(system.heard('page6')).toEqual([{ ...accessOf(0), mm: 'other' }]);
+  });
+
+  test.each([false, true])('through a pte without access faults (store: %s)', (write) => {
+    const ptes: Record<string, Pte> = { 0: { kind: 'protnone', pfn: 4, dirty: false } };
+    const system = rig({ ptes });
+    expect(access(fill(system, 0), 0, write)).toEqual(fault(0));
+    expect([tlb(system), system.heard('page4'), system.context('mm').ptes]).toEqual([{}, [], ptes]);
   });
 
   test('faults when no tables are loaded', () => {
     const system = rig({ mm: null });
     expect(access(system, 0)).toEqual(fault(0));
     expect(system.said('cpu')).toEqual(['p: access.fault {"result":"fault","vpn":0}']);
+  });
+});
+
+describe('an observer', () => {
+  const told = (system: Rig): unknown => system.heard('observer');
+  const flushed = (mm: string): object => ({ type: 'luf.tlb_flushed', mm });
+  const observed = (): Rig => fill(rig({ observed: true }), 0, 1);
+
+  test.each<[string, (system: Rig) => Rig]>([
+    ['by an IPI', (system) => remoteFlush(nextGen(system), request(2))],
+    ['for two generations', (system) => remoteFlush(nextGen(system, 2), request(2, [0]))],
+    ['locally', (system) => tell(nextGen(system), local(request(2)))],
+    ['of whatever is loaded', (system) => remoteFlush(nextGen(system), whatIsLoaded)],
+  ])('is told that everything of an address space was dropped (%s)', (_, flush) => {
+    expect(told(flush(observed()))).toEqual([flushed('mm')]);
+  });
+
+  test.each<[string, (system: Rig) => Rig]>([
+    ['a range', (system) => remoteFlush(nextGen(system), request(2, [0]))],
+    ['what was done already', (system) => remoteFlush(system, request(1))],
+    ['what turns out to be done', (system) => remoteFlush(system, whatIsLoaded)],
+    ['a lazy CPU, which drops nothing', (system) => remoteFlush(nextGen(tell(system, 'is_lazy.set')), request(2))],
+  ])('is not told of %s', (_, flush) => {
+    expect(told(flush(observed()))).toEqual([]);
+  });
+
+  test('is told when an address space that is behind is loaded', () => {
+    const system = observed();
+    expect(told(load(system, 'other', 1))).toEqual([flushed('other')]);
+    expect(told(load(system, 'mm', 2))).toEqual([flushed('other'), flushed('mm')]);
+    for (const gen of [1, 2]) load(system, 'mm', gen);
+    expect(told(load(system, null, null))).toHaveLength(2);
+  });
+
+  test('is not needed', () => {
+    const system = load(remoteFlush(nextGen(fill(rig(), 0)), request(2)), 'other', 1);
+    expect([told(system), cached(system), gens(system)]).toEqual([[], [], { mm: 2, other: 1 }]);
   });
 });
 

@@ -1,13 +1,18 @@
-import { addressSpace, type Pte, pageAt, presentPte } from '../../../machines/index.js';
-import { pmdIndex } from '../../../machines/memory/address-space.js';
+import { type Area, addressSpace, type Pte, pageAt, presentPte } from '../../../machines/index.js';
+import { mappingPte, pmdIndex } from '../../../machines/memory/address-space.js';
 import { actor } from '../../../src/index.js';
-import { probe } from '../probe.js';
+import { answers, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
 type Pmds = Record<string, string | null>;
-const rig = (ptes: Record<string, Pte> = {}, pmds?: Pmds): Rig =>
+interface Differs {
+  areas?: Record<string, Area>;
+  observer?: string;
+}
+const rig = (ptes: Record<string, Pte> = {}, pmds?: Pmds, differs: Differs = {}): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: ['cpu0'], ...(pmds ? { pmds } : {}) } }),
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2], cpumask: ['cpu0'], ...(pmds ? { pmds } : {}), ...differs } }),
+    observer: answers(),
     p: probe(),
     cpu0: probe(),
     cpu1: probe(),
@@ -20,6 +25,13 @@ test('a page frame is an actor; a pte is writable, clean and ordinary unless it 
   expect(pageAt(7)).toBe('page7');
   expect(presentPte(7)).toEqual({ kind: 'present', pfn: 7, write: true, dirty: false, devmap: false, special: false });
   expect(presentPte(7, { devmap: true, write: false })).toMatchObject({ devmap: true, write: false, special: false });
+});
+
+test('a pte without access maps its page all the same, read-only and as dirty as it was; no other changes', () => {
+  const readOnly = presentPte(4, { write: false });
+  expect([true, false].map((dirty) => mappingPte({ kind: 'protnone', pfn: 4, dirty }))).toEqual([{ ...readOnly, dirty: true }, readOnly]);
+  const others: Pte[] = [none, presentPte(4, { dirty: true, devmap: true }), { kind: 'swap', slot: 4, exclusive: true }, { kind: 'devexcl', pfn: 4 }];
+  expect(others.map(mappingPte)).toEqual(others);
 });
 
 test('a pte is read as it is; one never set is none', () => {
@@ -35,6 +47,22 @@ test('a pte is set', () => {
   expect(system.say('p', 'mm', { type: 'pte.read', vpn: 1 })).toEqual([pte(presentPte(5))]);
 });
 
+describe('an observer', () => {
+  test('is told of every pte that is set, and by whom; not of those that are cleared', () => {
+    const system = rig({}, undefined, { observer: 'observer' });
+    const set: Pte[] = [presentPte(5), none, { kind: 'protnone', pfn: 5, dirty: true }];
+    for (const pte of set) system.say('cpu0', 'mm', { type: 'pte.set', vpn: 1, pte });
+    for (const type of ['pte.get_and_clear', 'pte.clear']) system.say('p', 'mm', { type, vpn: 1 });
+    expect(system.heard('observer')).toEqual(set.map((pte) => ({ type: 'luf.pte_set', vpn: 1, pte, by: 'cpu0' })));
+  });
+
+  test('is not needed', () => {
+    const system = rig();
+    system.say('p', 'mm', { type: 'pte.set', vpn: 1, pte: presentPte(5) });
+    expect([system.heard('observer'), system.said('mm')]).toEqual([[], []]);
+  });
+});
+
 describe('get_and_clear is an exchange', () => {
   test('it returns what it replaced by none', () => {
     const system = rig({ 0: presentPte(4) });
@@ -47,6 +75,40 @@ describe('get_and_clear is an exchange', () => {
     system.say('p', 'mm', { type: 'pte.read', vpn: 0 });
     walk(system, 0, true);
     expect(system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 })).toEqual([pte(presentPte(4, { dirty: true }))]);
+  });
+});
+
+describe('wrprotect is one access', () => {
+  const wrprotect = (system: Rig): unknown => system.say('p', 'mm', { type: 'pte.wrprotect', vpn: 0 });
+
+  test('it returns what was writable, and leaves it read-only', () => {
+    const system = rig({ 0: presentPte(4), 1: presentPte(5) });
+    expect(wrprotect(system)).toEqual([pte(presentPte(4))]);
+    expect(wrprotect(system)).toEqual([pte(presentPte(4, { write: false }))]);
+    expect(system.context('mm').ptes).toEqual({ 0: presentPte(4, { write: false }), 1: presentPte(5) });
+  });
+
+  test('a D bit that the walker set after the pte was last read stays, and is seen', () => {
+    const system = rig({ 0: presentPte(4) });
+    system.say('p', 'mm', { type: 'pte.read', vpn: 0 });
+    walk(system, 0, true);
+    expect(wrprotect(system)).toEqual([pte(presentPte(4, { dirty: true }))]);
+    expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { write: false, dirty: true }));
+    expect(walk(system, 0, true)).toEqual([pte(presentPte(4, { write: false, dirty: true }))]);
+  });
+
+  test.each<Pte>([none, { kind: 'protnone', pfn: 4, dirty: true }, { kind: 'swap', slot: 3, exclusive: true }, { kind: 'migration', pfn: 4, write: true }])(
+    'what is not there stays as it is ($kind)',
+    (value) => {
+      const system = rig({ 0: value });
+      expect([wrprotect(system), system.context('mm').ptes]).toEqual([[pte(value)], { 0: value }]);
+    },
+  );
+
+  test('an observer is told of no entry that was set', () => {
+    const system = rig({ 0: presentPte(4) }, undefined, { observer: 'observer' });
+    wrprotect(system);
+    expect(system.heard('observer')).toEqual([]);
   });
 });
 
@@ -75,6 +137,7 @@ describe('a hardware walk', () => {
     ['none', none],
     ['a swap entry', { kind: 'swap', slot: 3 }],
     ['a migration entry', { kind: 'migration', pfn: 4, write: true }],
+    ['without access', { kind: 'protnone', pfn: 4, dirty: false }],
   ])('for a store does not set D in one that is %s', (_, value) => {
     const system = rig({ 0: value });
     expect(walk(system, 0, true)).toEqual([pte(value)]);
@@ -153,6 +216,78 @@ test('VMAs are linked, and none twice', () => {
   system.say('p', 'mm', { type: 'vma.link', vpns: [11, 2, 9] });
   expect(system.context('mm').vmas).toEqual([0, 1, 2, 9, 11]);
   expect(system.say('p', 'mm', { type: 'vma.find', vpn: 9 })).toEqual([{ type: 'vma', result: 'found' }]);
+});
+
+describe('what a VMA says of a page', () => {
+  const area = (differs: Partial<Area> = {}): Area => ({ mapping: 'file', index: 3, anonymous: false, read: true, write: true, ...differs });
+  const find = (system: Rig, vpn: number): unknown => system.say('p', 'mm', { type: 'vma.find', vpn });
+  const found = (own?: Area): object[] => [{ type: 'vma', result: 'found', ...(own ? { area: own } : {}) }];
+  const mapped = (): Rig => rig({}, undefined, { areas: { 0: area(), 1: area({ index: 4 }) } });
+
+  test('is told with it, where it says anything', () => {
+    const system = mapped();
+    expect([find(system, 0), find(system, 1), find(system, 2)]).toEqual([found(area()), found(area({ index: 4 })), found()]);
+  });
+
+  test('comes with a new one; of other pages it stays', () => {
+    const system = mapped();
+    const private_ = area({ mapping: 'swap', anonymous: true });
+    system.say('p', 'mm', { type: 'vma.link', vpns: [7], areas: { 7: private_ } });
+    expect([find(system, 7), find(system, 0)]).toEqual([found(private_), found(area())]);
+  });
+
+  test('mprotect_fixup: new rights for the pages named, and nothing else', () => {
+    const system = mapped();
+    expect(system.say('p', 'mm', { type: 'vma.protect', vpns: [1, 2], read: true, write: false })).toEqual([]);
+    expect([find(system, 0), find(system, 1), find(system, 2)]).toEqual([found(area()), found(area({ index: 4, write: false })), found()]);
+    system.say('p', 'mm', { type: 'vma.protect', vpns: [0], read: false, write: false });
+    expect(find(system, 0)).toEqual(found(area({ read: false, write: false })));
+  });
+
+  test('is found by the rmap when the VMA is gone', () => {
+    const system = mapped();
+    system.say('p', 'mm', { type: 'vma.unlink', vpns: [0] });
+    expect([find(system, 0), find(system, 1)]).toEqual([[{ type: 'vma', result: 'none', area: area() }], found(area({ index: 4 }))]);
+  });
+
+  test.each<[string, Area | undefined]>([
+    ['that says nothing', undefined],
+    ['that says something else', area({ mapping: 'g', write: false })],
+  ])('goes when another VMA comes (%s); the others keep theirs', (_, other) => {
+    const system = mapped();
+    system.say('p', 'mm', { type: 'vma.unlink', vpns: [0] });
+    system.say('p', 'mm', { type: 'vma.link', vpns: [0], ...(other ? { areas: { 0: other } } : {}) });
+    expect([find(system, 0), find(system, 1)]).toEqual([found(other), found(area({ index: 4 }))]);
+  });
+});
+
+describe('R4d: flushes that were put into a batch', () => {
+  const read = (system: Rig): unknown => system.say('p', 'mm', 'tlb_flush_batched.read');
+  const batched = (pending: number, flushed: number): object[] => [{ type: 'tlb_flush_batched', pending, flushed }];
+  const begin = (system: Rig): Rig => {
+    expect(system.say('p', 'mm', 'tlb_flush_batched.inc')).toEqual([]);
+    return system;
+  };
+  const exchange = (system: Rig, pending: number, flushed: number): Rig => {
+    expect(system.say('p', 'mm', { type: 'tlb_flush_batched.cmpxchg', pending, flushed })).toEqual([]);
+    return system;
+  };
+
+  test('are counted: begun, and known to be flushed', () => {
+    const system = rig();
+    expect(read(system)).toEqual(batched(0, 0));
+    expect(read(begin(begin(system)))).toEqual(batched(2, 0));
+    expect(read(exchange(system, 2, 0))).toEqual(batched(2, 2));
+    expect(read(begin(system))).toEqual(batched(3, 2));
+  });
+
+  test.each([
+    ['a new batch has begun', 1, 0],
+    ['another has noted a flush', 2, 1],
+  ])('are not taken for flushed when %s meanwhile', (_, pending, flushed) => {
+    const system = exchange(begin(begin(rig())), pending, flushed);
+    expect(read(system)).toEqual(batched(2, 0));
+  });
 });
 
 test('F1: tlb_gen is incremented, and who does it learns its generation; a read changes nothing', () => {

@@ -1,6 +1,6 @@
 import { folio } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
-import { type Message, probe } from '../probe.js';
+import { answers, type Message, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
 interface Counts {
@@ -8,8 +8,22 @@ interface Counts {
   mapcount?: number;
   idle?: number;
   zone?: 'normal' | 'device';
+  content?: string;
+  anonExclusive?: boolean;
+  /** What the judge of accesses says that the memory holds then; undefined: there is no judge. */
+  judged?: string;
 }
-const rig = ({ idle = 0, ...counts }: Counts): Rig => new Rig({ page: actor(folio, { input: { pfn: 3, idle, ...counts } }), p: probe(), q: probe() });
+const rig = ({ idle = 0, judged, ...input }: Counts): Rig =>
+  new Rig({
+    page: actor(folio, { input: { pfn: 3, idle, ...input, ...(judged === undefined ? {} : { coherence: 'judge' }) } }),
+    judge: answers({ 'memory.accessed': [{ type: 'memory.judged', value: judged ?? null, access: accessOf(true), cpu: 'q' }] }),
+    p: probe(),
+    q: probe(),
+  });
+/** What a CPU, `q`, says of an access: for `p`, which waits for it. */
+const accessOf = (write: boolean): object => ({ mm: 'mm', vpn: 9, write, user: 'p' });
+const access = (write: boolean): Message => ({ type: 'memory.access', ...accessOf(write) });
+const value = (write: boolean, held: string | null = null): Message => ({ type: 'memory.value', user: 'p', vpn: 9, pfn: 3, write, value: held });
 const counts = (system: Rig): unknown => {
   const { refcount, pincount, mapcount } = system.context('page');
   return { refcount, pincount, mapcount };
@@ -68,6 +82,194 @@ describe('a page that is there', () => {
     const system = rig({ refcount: 0 });
     system.say('p', 'page', message);
     expect(system.bugs()).toEqual(['BUG: page reference count goes below zero']);
+  });
+});
+
+describe('counts of a page that is there', () => {
+  test('the reference of a mapping comes and goes without an answer', () => {
+    const system = rig({ refcount: 1 });
+    expect([system.say('p', 'page', 'folio.ref_inc'), system.context('page').refcount]).toEqual([[], 2]);
+    expect([system.say('p', 'page', 'folio.ref_dec'), system.context('page').refcount]).toEqual([[], 1]);
+    expect(system.bugs()).toEqual([]);
+  });
+
+  test('R6: a freeze takes all references at once, if there are as many as expected', () => {
+    const system = rig({ zone: 'normal', refcount: 2 });
+    expect(system.say('p', 'page', { type: 'folio.freeze', expected: 2 })).toEqual([{ type: 'folio.ref_freeze', result: 'frozen' }]);
+    expect([system.at('page'), system.context('page').refcount]).toEqual(['present', 0]);
+    expect(system.say('q', 'page', 'folio.try_get')).toEqual([{ type: 'folio.frozen' }]);
+  });
+
+  test.each([1, 3])('R6: else it changes nothing (%i)', (refcount) => {
+    const system = rig({ zone: 'normal', refcount });
+    expect(system.say('p', 'page', { type: 'folio.freeze', expected: 2 })).toEqual([{ type: 'folio.ref_freeze', result: 'busy' }]);
+    expect(system.context('page').refcount).toBe(refcount);
+  });
+
+  test('R6: what another has frozen cannot be frozen', () => {
+    const system = rig({ zone: 'normal', refcount: 2 });
+    system.say('q', 'page', { type: 'folio.freeze', expected: 2 });
+    expect(system.say('p', 'page', { type: 'folio.freeze', expected: 2 })).toEqual([{ type: 'folio.ref_freeze', result: 'busy' }]);
+    expect([system.at('page'), system.context('page').refcount]).toEqual(['present', 0]);
+  });
+
+  test.each([
+    ['that is dirty', true, 'busy'],
+    ['that is clean', false, 'frozen'],
+  ])('R6: who must write it out first freezes none %s: %s gives %s', (_, dirty, result) => {
+    const system = rig({ zone: 'normal', refcount: 2 });
+    if (dirty) system.say('q', 'page', 'folio.mark_dirty');
+    expect(system.say('p', 'page', { type: 'folio.freeze', expected: 2, clean: true })).toEqual([{ type: 'folio.ref_freeze', result }]);
+    expect(system.context('page')).toMatchObject({ refcount: dirty ? 2 : 0, dirty });
+  });
+
+  test('R6: that it is dirty is no matter to others; a clean page is frozen only as it is expected, too', () => {
+    const [dirty, referenced] = [rig({ zone: 'normal', refcount: 2 }), rig({ zone: 'normal', refcount: 3 })];
+    dirty.say('q', 'page', 'folio.mark_dirty');
+    expect(dirty.say('p', 'page', { type: 'folio.freeze', expected: 2 })).toEqual([{ type: 'folio.ref_freeze', result: 'frozen' }]);
+    expect(dirty.context('page')).toMatchObject({ refcount: 0, dirty: true });
+    expect(referenced.say('p', 'page', { type: 'folio.freeze', expected: 2, clean: true })).toEqual([{ type: 'folio.ref_freeze', result: 'busy' }]);
+  });
+
+  test('I6: a reference that nobody holds cannot go', () => {
+    const system = rig({ refcount: 0 });
+    system.say('p', 'page', 'folio.ref_dec');
+    expect(system.bugs()).toEqual(['BUG: page reference count goes below zero']);
+  });
+
+  test('a frozen page can be given back its references', () => {
+    const system = rig({ zone: 'normal', refcount: 2 });
+    for (const message of [
+      { type: 'folio.freeze', expected: 2 },
+      { type: 'folio.unfreeze', refcount: 1 },
+    ])
+      system.say('p', 'page', message);
+    expect(system.say('q', 'page', 'folio.try_get')).toEqual([{ type: 'folio.got', refcount: 2 }]);
+  });
+
+  test('R9: a frozen page can be freed, and is handed out again', () => {
+    const system = rig({ zone: 'normal', refcount: 2 });
+    system.say('p', 'page', { type: 'folio.freeze', expected: 2 });
+    expect([system.say('p', 'page', 'folio.free'), system.at('page'), system.bugs()]).toEqual([[], 'free', []]);
+    system.say('p', 'page', 'folio.prep_new');
+    expect([system.at('page'), counts(system)]).toEqual(['present', { refcount: 1, pincount: 0, mapcount: 0 }]);
+  });
+
+  test('R5: what was written out is clean; whether it is dirty is told', () => {
+    const system = rig({ refcount: 1 });
+    const read = (): unknown => system.say('p', 'page', 'page.read')[0]?.dirty;
+    system.say('p', 'page', 'folio.mark_dirty');
+    expect(read()).toBe(true);
+    system.say('p', 'page', 'folio.clean');
+    expect([system.context('page').dirty, read()]).toEqual([false, undefined]);
+  });
+
+  test('that it is exclusive is set and told; a page that is handed out is not', () => {
+    const system = rig({ zone: 'normal', refcount: 1, anonExclusive: true });
+    const read = (): unknown => system.say('p', 'page', 'page.read')[0]?.exclusive;
+    expect(read()).toBe(true);
+    const seen = [false, true].map((exclusive) => {
+      system.say('p', 'page', { type: 'folio.set_exclusive', exclusive });
+      return read();
+    });
+    expect(seen).toEqual([undefined, true]);
+    for (const message of ['folio.put', 'folio.prep_new']) system.say('p', 'page', message);
+    expect(read()).toBeUndefined();
+  });
+});
+
+describe('what is in the memory', () => {
+  const read = (system: Rig, sample = false): unknown => system.say('p', 'page', { type: 'memory.read', sample });
+  const content = (held: string | null): Message[] => [{ type: 'memory.content', value: held }];
+
+  test('is not modelled unless it is said', () => {
+    expect([read(rig({ refcount: 1 })), read(rig({ refcount: 1, content: 'a.v0' }))]).toEqual([content(null), content('a.v0')]);
+  });
+
+  test('is what the kernel has filled in', () => {
+    const system = rig({ refcount: 1, content: 'a.v0' });
+    expect(system.say('p', 'page', { type: 'memory.write', value: 'a.v1' })).toEqual([]);
+    expect(read(system)).toEqual(content('a.v1'));
+  });
+
+  test('is sampled by who copies it or writes it out, until it is mapped anew', () => {
+    const system = rig({ refcount: 1, content: 'a.v0' });
+    const sampled = (): unknown => system.context('page').sampled;
+    read(system);
+    expect(sampled()).toBe(false);
+    expect([read(system, true), sampled()]).toEqual([content('a.v0'), true]);
+    read(system);
+    expect(sampled()).toBe(true);
+    system.say('p', 'page', 'folio.remove_rmap');
+    expect(sampled()).toBe(true);
+    system.say('p', 'page', 'folio.add_rmap');
+    expect(sampled()).toBe(false);
+  });
+
+  test('stays when the page is freed, until somebody clears it; what is handed out is not sampled', () => {
+    const system = rig({ zone: 'normal', refcount: 1, content: 'a.v0' });
+    read(system, true);
+    system.say('p', 'page', 'folio.put');
+    expect([system.at('page'), system.context('page').content]).toEqual(['free', 'a.v0']);
+    system.say('p', 'page', { type: 'memory.write', value: 'zero' });
+    expect([system.at('page'), system.context('page').content, system.bugs()]).toEqual(['free', 'zero', []]);
+    system.say('p', 'page', 'folio.prep_new');
+    expect([read(system), system.context('page').sampled]).toEqual([content('zero'), false]);
+  });
+});
+
+describe('an access through a translation', () => {
+  test.each(['normal', 'device'] as const)('is answered to the CPU when it has retired (%s)', (zone) => {
+    const system = rig({ zone, refcount: 1, content: 'a.v0' });
+    for (const write of [false, true]) expect(system.say('q', 'page', access(write))).toEqual([value(write)]);
+    expect([system.context('page').content, system.heard('p')]).toEqual(['a.v0', []]);
+  });
+
+  test('for nobody is not answered', () => {
+    const system = rig({ refcount: 1 });
+    expect(system.say('q', 'page', { ...access(true), user: null })).toEqual([]);
+  });
+
+  test.each([true, false])('is judged, where there is a judge, and answered with what is there then (store: %s)', (write) => {
+    const system = rig({ zone: 'normal', refcount: 1, content: 'a.v0', judged: 'a.v1' });
+    expect(system.say('q', 'page', access(write))).toEqual([value(true, 'a.v1')]);
+    expect(system.heard('judge')).toEqual([
+      { type: 'memory.accessed', access: accessOf(write), cpu: 'q', pfn: 3, content: 'a.v0', sampled: false, free: false },
+    ]);
+    expect(system.context('page').content).toBe('a.v1');
+  });
+
+  test('is judged by whether the kernel has sampled the memory', () => {
+    const system = rig({ refcount: 1, content: 'a.v0', judged: 'a.v0' });
+    system.say('p', 'page', { type: 'memory.read', sample: true });
+    system.say('q', 'page', access(true));
+    expect(system.heard('judge')).toMatchObject([{ sampled: true, free: false }]);
+  });
+
+  describe('to a free page', () => {
+    const free = (input: Partial<Counts>): Rig => rig({ zone: 'normal', refcount: 0, content: 'a.v0', ...input });
+
+    test.each([true, false])('is judged, where there is a judge: its bytes are there still (store: %s)', (write) => {
+      const system = free({ judged: 'a.v1' });
+      expect(system.say('q', 'page', access(write))).toEqual([value(true, 'a.v1')]);
+      expect(system.heard('judge')).toEqual([
+        { type: 'memory.accessed', access: accessOf(write), cpu: 'q', pfn: 3, content: 'a.v0', sampled: false, free: true },
+      ]);
+      expect([system.at('page'), system.context('page').content, system.bugs()]).toEqual(['free', 'a.v1', []]);
+    });
+
+    test.each([true, false])('is a bug, where there is none; the CPU goes on (store: %s)', (write) => {
+      const system = free({});
+      expect(system.say('q', 'page', access(write))).toEqual([value(write)]);
+      expect([system.context('page').content, system.bugs()]).toEqual(['a.v0', ['BUG: a stale translation leads to a page that was freed']]);
+    });
+  });
+
+  test('to a page that was removed is a bug; the CPU goes on', () => {
+    const system = rig({ refcount: 1 });
+    system.say('p', 'page', 'page.remove');
+    expect(system.say('q', 'page', access(true))).toEqual([value(true)]);
+    expect(system.bugs()).toEqual(['BUG: device memory accessed after remove_pages']);
   });
 });
 
@@ -132,7 +334,7 @@ describe('a page of ZONE_DEVICE', () => {
 
 describe('a page of ZONE_NORMAL', () => {
   const normal = (refcount: number, mapcount = 0): Rig => rig({ zone: 'normal', refcount, mapcount });
-  const access = (write: boolean): Message => ({ type: 'memory.access', write });
+  const dma = (write: boolean): Message => ({ type: 'memory.access', write });
 
   test('is free from the start without a reference, and not with one', () => {
     expect([normal(0).at('page'), normal(1).at('page')]).toEqual(['free', 'present']);
@@ -148,11 +350,11 @@ describe('a page of ZONE_NORMAL', () => {
 
   test('notes that it was stored to, not that it was loaded from; the folio is not dirty by that', () => {
     const system = normal(1);
-    expect(system.say('p', 'page', access(false))).toEqual([]);
+    expect(system.say('p', 'page', dma(false))).toEqual([]);
     expect(system.context('page').written).toBe(false);
-    expect(system.say('p', 'page', access(true))).toEqual([]);
+    expect(system.say('p', 'page', dma(true))).toEqual([]);
     expect(system.context('page')).toMatchObject({ written: true, dirty: false });
-    system.say('p', 'page', access(false));
+    system.say('p', 'page', dma(false));
     expect([system.context('page').written, system.bugs()]).toEqual([true, []]);
   });
 
@@ -178,10 +380,10 @@ describe('a page of ZONE_NORMAL', () => {
 
     test('is handed out with one reference, unmapped, clean and unwritten', () => {
       const system = normal(1, 1);
-      system.say('p', 'page', access(true));
+      system.say('p', 'page', dma(true));
       for (const message of ['folio.mark_dirty', 'folio.put', 'folio.prep_new']) system.say('p', 'page', message);
       expect(system.context('page')).toMatchObject({ refcount: 1, mapcount: 0, dirty: false, written: false });
-      system.say('p', 'page', access(true));
+      system.say('p', 'page', dma(true));
       expect(system.say('p', 'page', 'folio.try_get')).toEqual([{ type: 'folio.got', refcount: 2 }]);
       expect([system.at('page'), system.bugs()]).toEqual(['present', []]);
     });
@@ -192,21 +394,39 @@ describe('a page of ZONE_NORMAL', () => {
       expect([system.at('page'), counts(system)]).toEqual(['present', { refcount: 1, pincount: 0, mapcount: 0 }]);
     });
 
-    test('I6: a put of what nobody holds is a bug', () => {
+    test.each(['folio.put', 'folio.ref_dec'])('I6: %s of what nobody holds is a bug', (message) => {
       const system = free();
-      expect(system.say('p', 'page', 'folio.put')).toEqual([]);
+      expect(system.say('p', 'page', message)).toEqual([]);
       expect(system.bugs()).toEqual(['BUG: page reference count goes below zero']);
     });
 
-    test.each(['folio.get', 'folio.pin', 'folio.unpin', 'folio.add_rmap', 'folio.remove_rmap', 'folio.mark_dirty'])('UAF: %s needs a reference', (message) => {
+    test.each<Message>([
+      { type: 'folio.get' },
+      { type: 'folio.ref_inc' },
+      { type: 'folio.pin' },
+      { type: 'folio.unpin' },
+      { type: 'folio.add_rmap' },
+      { type: 'folio.remove_rmap' },
+      { type: 'folio.mark_dirty' },
+      { type: 'folio.clean' },
+      { type: 'folio.set_exclusive', exclusive: false },
+      { type: 'folio.free' },
+      { type: 'memory.read', sample: false },
+    ])('UAF: $type needs a reference', (message) => {
       const system = free();
       expect(system.say('p', 'page', message)).toEqual([]);
       expect(system.bugs()).toEqual(['BUG: struct page of a free page used as if a reference were held']);
     });
 
+    test.each([0, 1])('R6: is not frozen, whatever is expected (%i): another has it', (expected) => {
+      const system = free();
+      expect(system.say('p', 'page', { type: 'folio.freeze', expected })).toEqual([{ type: 'folio.ref_freeze', result: 'busy' }]);
+      expect([system.at('page'), system.bugs()]).toEqual(['free', []]);
+    });
+
     test.each([true, false])('I3: who accesses its memory has a stale translation (store: %s)', (write) => {
       const system = free();
-      system.say('p', 'page', access(write));
+      system.say('p', 'page', dma(write));
       expect(system.bugs()).toEqual(['BUG: a stale translation leads to a page that was freed']);
     });
   });
@@ -236,6 +456,21 @@ describe('a page that was removed', () => {
     const system = removed();
     expect(system.say('p', 'page', message)).toEqual([]);
     expect(system.bugs()).toEqual(['BUG: struct page accessed after remove_pages']);
+  });
+
+  test.each<[string, Message]>([
+    ['struct page', { type: 'folio.ref_inc' }],
+    ['struct page', { type: 'folio.ref_dec' }],
+    ['struct page', { type: 'folio.clean' }],
+    ['struct page', { type: 'folio.set_exclusive', exclusive: true }],
+    ['struct page', { type: 'folio.freeze', expected: 1 }],
+    ['struct page', { type: 'folio.free' }],
+    ['device memory', { type: 'memory.read', sample: false }],
+    ['device memory', { type: 'memory.write', value: 'zero' }],
+  ])('I1, I2: nor may %s be touched by any other message (%j)', (what, message) => {
+    const system = removed();
+    expect(system.say('p', 'page', message)).toEqual([]);
+    expect(system.bugs()).toEqual([`BUG: ${what} accessed after remove_pages`]);
   });
 
   test.each([true, false])('I2: nor is its memory (store: %s)', (write) => {

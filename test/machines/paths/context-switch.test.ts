@@ -1,4 +1,4 @@
-import { addressSpace, contextSwitch, cpu, LOADED_MM_SWITCHING, presentPte } from '../../../machines/index.js';
+import { addressSpace, contextSwitch, cpu, folio, LOADED_MM_SWITCHING, presentPte } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
@@ -11,11 +11,12 @@ interface Setup {
 /** A CPU that has `mm` loaded and its page cached, or nothing of either. */
 function rig({ mm = 'mm', machine = contextSwitch }: Setup = {}): Rig {
   const space = (pfn: number, cpumask: string[]) => actor(addressSpace, { input: { ptes: { 0: presentPte(pfn) }, vmas: [], cpumask } });
+  const page = (pfn: number) => actor(folio, { input: { pfn, refcount: 1, idle: 0, zone: 'normal' } });
   const system = new Rig({
     mm: space(4, mm === null ? [] : ['cpu']),
     other: space(6, []),
-    page4: answers(),
-    page6: answers(),
+    page4: page(4),
+    page6: page(6),
     net: answers(),
     cpu: actor(cpu, { input: { mm, interconnect: 'net' }, choices: ['interrupt'] }),
     switch: actor(machine, { input: { cpu: 'cpu' } }),

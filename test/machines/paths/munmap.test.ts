@@ -3,12 +3,14 @@ import { actor } from '../../../src/index.js';
 import { answers, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
-const rig = (unlink?: UnlinkVma): Rig =>
+const rig = (unlink?: UnlinkVma, told: { coherence?: string; debug?: string } = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes: {}, vmas: [0, 1, 2], cpumask: [] } }),
     mmap_lock: actor(rwsem),
     zap: answers(),
-    munmap: actor(munmap, { input: { mm: 'mm', mmapLock: 'mmap_lock', zap: 'zap', ...(unlink ? { unlink } : {}) } }),
+    coherence: answers(),
+    debug: answers(),
+    munmap: actor(munmap, { input: { mm: 'mm', mmapLock: 'mmap_lock', zap: 'zap', ...told, ...(unlink ? { unlink } : {}) } }),
     p: probe(),
   });
 
@@ -58,6 +60,43 @@ test('what goes with the VMA is the same at the next call', () => {
     { type: 'call', vpns: [1], unlink: { mapping: 'mapping' } },
   ]);
   expect(system.heard('p').filter(({ type }) => type === 'return')).toHaveLength(2);
+});
+
+describe('who asks for it is told that the access is withdrawn', () => {
+  const told = { coherence: 'coherence', debug: 'debug' };
+  const unmapped = (system: Rig, vpns: number[]): Rig => {
+    system.say('p', 'munmap', { type: 'call', vpns });
+    system.settle();
+    system.say('p', 'munmap', 'return');
+    return system.settle();
+  };
+
+  test('when it returns, and not before', () => {
+    const system = rig(undefined, told);
+    system.say('p', 'munmap', { type: 'call', vpns: [1] });
+    system.settle();
+    system.say('p', 'munmap', 'return');
+    expect([system.at('munmap'), system.heard('coherence'), system.heard('debug')]).toEqual(['mmap_write_unlock', [], []]);
+    system.take('munmap', 'step');
+    expect(system.said('munmap').slice(-4)).toEqual([
+      'mmap_lock: up_write',
+      'coherence: place.unmap {"mm":"mm","vpns":[1]}',
+      'debug: luf.withdrawn {"mm":"mm","vpns":[1]}',
+      'p: return',
+    ]);
+  });
+
+  test('each by itself, at every call', () => {
+    const system = unmapped(unmapped(rig(undefined, { debug: 'debug' }), [0]), [1]);
+    expect([system.heard('coherence'), system.heard('debug')]).toEqual([[], [0, 1].map((vpn) => ({ type: 'luf.withdrawn', mm: 'mm', vpns: [vpn] }))]);
+    expect(unmapped(rig(undefined, { coherence: 'coherence' }), [2]).heard('debug')).toEqual([]);
+  });
+
+  test('of all pages at once', () => {
+    const system = unmapped(rig(undefined, told), [0, 1]);
+    expect(system.heard('coherence')).toEqual([{ type: 'place.unmap', mm: 'mm', vpns: [0, 1] }]);
+    expect(system.heard('debug')).toEqual([{ type: 'luf.withdrawn', mm: 'mm', vpns: [0, 1] }]);
+  });
 });
 
 test('it sleeps while others hold mmap_lock', () => {

@@ -22,6 +22,7 @@ interface Setup {
   batchSize?: number;
   file?: boolean;
   freeing?: 'rcu' | 'sync';
+  batchedPending?: 'batched';
   others?: Actors;
 }
 
@@ -44,6 +45,7 @@ const rig = ({ ptes = {}, machine = zap, others = {}, freeing, ...input }: Setup
     callback: answers(),
     flush: returns(),
     put: returns(),
+    batched: returns(),
     zap: actor(machine, { input: { cpu: 'cpu0', mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put', ...input, ...(freeing ? { freeing, tables } : {}) } }),
     p: probe(),
     ...others,
@@ -125,6 +127,18 @@ describe('Z3 to Z6: the ptes', () => {
     expectAtRest(system);
   });
 
+  test.each([true, false])('a pte without access maps its page all the same (dirty: %s)', (dirty) => {
+    const system = unmapped({ ptes: { 0: { kind: 'protnone', pfn: 4, dirty } }, file: true }, [0]);
+    expect(told(system, 'page4', 'flush', 'put')).toEqual([
+      ...(dirty ? ['page4: folio.mark_dirty'] : ['page4: folio.remove_rmap']),
+      'flush: call {"vpns":[0],"freedTables":false}',
+      ...(dirty ? ['page4: folio.remove_rmap'] : []),
+      'put: call {"pfn":4,"pinned":false}',
+    ]);
+    expect([system.context('mm').ptes[0], system.context('page4').dirty]).toEqual([{ kind: 'none' }, dirty]);
+    expectAtRest(system);
+  });
+
   test('it spins while another has the page-table lock, and holds it over all ptes', () => {
     const system = rig({ ptes: { 0: presentPte(4), 1: presentPte(5) } });
     system.say('p', 'ptl', 'lock');
@@ -159,6 +173,51 @@ describe('Z3 to Z6: the ptes', () => {
     const system = unmapped({ ptes: { 0: presentPte(4) }, machine, batchSize: 1 }, [0]);
     expect(told(system, 'ptl', 'flush', 'put')).toEqual(['ptl: lock', 'ptl: unlock', 'put: call {"pfn":4,"pinned":false}']);
     expectAtRest(system);
+  });
+});
+
+describe('Z2: flushes that reclaim has put into a batch', () => {
+  const deferring: Setup = { ptes: { 0: presentPte(4), 1: presentPte(5) }, batchedPending: 'batched' };
+
+  test('are done under the page-table lock, before any pte is looked at', () => {
+    const system = unmapped(deferring, [0, 1]);
+    expect(told(system, 'ptl', 'batched', 'mm', 'flush')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'batched: call',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'mm: pte.get_and_clear {"vpn":1}',
+      'ptl: unlock',
+      'mm: gather.read',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'mm: gather.end',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('are waited for, with the lock held', () => {
+    const system = unmapped({ ...deferring, others: { batched: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner]).toEqual(['flush_tlb_batched_pending', false, 'zap']);
+    expect(system.context('mm').ptes[0]).toEqual(presentPte(4));
+    system.say('p', 'zap', 'return');
+    expect(system.settle().context('mm').ptes[0]).toEqual({ kind: 'none' });
+    expectAtRest(system);
+  });
+
+  test('are asked for anew in every pass that has the lock, and not while another has it', () => {
+    const system = unmapped({ ...deferring, batchSize: 1 }, [0, 1]);
+    const pass = ['ptl: lock', 'batched: call', 'ptl: unlock'];
+    expect(told(system, 'ptl', 'batched')).toEqual([...pass, ...pass]);
+    expectAtRest(system);
+    const waiting = rig(deferring);
+    waiting.say('p', 'ptl', 'lock');
+    expect(call(waiting, [0]).settle().heard('batched')).toEqual([]);
+    waiting.say('p', 'ptl', 'unlock');
+    expect(waiting.settle().heard('batched')).toEqual([{ type: 'call' }]);
+  });
+
+  test("are nobody's concern where none are put off", () => {
+    expect(unmapped({ ptes: { 0: presentPte(4) } }, [0]).heard('batched')).toEqual([]);
   });
 });
 

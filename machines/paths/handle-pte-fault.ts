@@ -1,0 +1,442 @@
+import { assign, setup } from 'xstate';
+import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
+import type { Call, Return } from '../call.js';
+import { type Area, type Pte, type PteReply, pageAt, presentPte } from '../memory/address-space.js';
+
+interface Input {
+  mm: Address;
+  ptl: Address;
+  folioLocks: Record<string, Address>;
+  allocPages: Address;
+  putPage: Address;
+  /** do_pte_missing, for anonymous memory that was never touched. */
+  anonFault: Address;
+  /** flush_tlb_mm_range, for ptep_clear_flush. */
+  flush: Address;
+  /** luf_flush; null: a kernel without LUF. */
+  lufFlush: Address | null;
+  debug: Address | null;
+  task: Address;
+}
+
+interface Context extends Input {
+  caller: Address;
+  vpn: number;
+  write: boolean;
+  area: Area | null;
+  /** vmf->orig_pte. */
+  orig: Pte;
+  /** The page to be mapped. */
+  pfn: number;
+  /** Nobody else may map it. */
+  exclusive: boolean;
+  ok: boolean;
+}
+
+type Event =
+  | { type: 'step' }
+  | Call<{ vpn: number; write?: boolean }>
+  | Return<{ pfns?: number[]; ok?: boolean }>
+  | Signed<PteReply>
+  | Signed<{ type: 'vma'; result: 'found' | 'none'; area?: Area } | { type: 'locked' } | { type: 'slot'; pfn: number | null }>
+  | Signed<{ type: 'slot.added'; result: 'added' | 'exists' } | { type: 'stored'; value: string | null } | { type: 'memory.content'; value: string | null }>
+  | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'page.counts'; exclusive?: boolean }>;
+
+const { tell, inform } = speaker<Context, Event>();
+const none: Pte = { kind: 'none' };
+const idle = { caller: '', vpn: -1, write: false, area: null, orig: none, pfn: -1, exclusive: false, ok: false };
+const same = (a: Pte, b: Pte): boolean => JSON.stringify(a) === JSON.stringify(b);
+const area = (context: Context): Area => context.area as Area;
+/** Where in the mapping: a swap entry says it itself. */
+const slotOf = ({ orig, area }: Context): number => (orig.kind === 'swap' ? orig.slot : (area as Area).index);
+const lockOf = (context: Context): Address => context.folioLocks[context.pfn] as Address;
+const isPrivate = ({ area }: Context): boolean => area?.anonymous === true || area?.private === true;
+/** A forced access (uprobes) copies, and the pte stays read-only where the VMA is. */
+const mayStore = (context: Context): boolean => context.write && (context.exclusive || !isPrivate(context));
+const setsWritable = (context: Context): boolean => mayStore(context) && area(context).write;
+
+/**
+ * handle_pte_fault for pages of files and of swap (mm/memory.c, mm/filemap.c, 6.12), under mmap_lock: do_fault and
+ * do_swap_page for a pte that is not present, do_wp_page for a store to one that is read-only, and the wait for a
+ * migration. Private memory is copied unless the page is exclusive; shared memory is made writable in place. With LUF,
+ * strictly: what is owed is paid under the page-table lock before a writable pte is set. Called with the page and
+ * whether it is a store; returns `{ ok }`. Domain table, part 2, 1b; rows L6, L7.
+ */
+export const handlePteFault = setup({
+  types: { context: {} as Context, events: {} as Event, input: {} as Input },
+  guards: {
+    isAnonymousNone: ({ context, event }) => received(event, 'pte').pte.kind === 'none' && area(context).anonymous,
+    isNone: ({ event }) => received(event, 'pte').pte.kind === 'none',
+    isSwap: ({ event }) => received(event, 'pte').pte.kind === 'swap',
+    isMigration: ({ event }) => received(event, 'pte').pte.kind === 'migration',
+    isWriteFault: ({ context, event }) => {
+      const { pte } = received(event, 'pte');
+      return context.write && pte.kind === 'present' && !pte.write;
+    },
+    isInCache: ({ event }) => received(event, 'slot').pfn !== null,
+    isStillThere: ({ context, event }) => received(event, 'slot').pfn === context.pfn,
+    gotPage: ({ event }) => (received(event, 'return').pfns ?? []).length > 0,
+    wasAdded: ({ event }) => received(event, 'slot.added').result === 'added',
+    isUnchanged: ({ context, event }) => same(context.orig, received(event, 'pte').pte),
+    isPrivate: ({ context }) => isPrivate(context),
+    isExclusive: ({ event }) => received(event, 'page.counts').exclusive === true,
+    /** The entry was left by who had it for itself, and no fork came since. */
+    isExclusiveEntry: ({ context }) => context.orig.kind === 'swap' && context.orig.exclusive === true,
+    /** Safeguard (rows L6, L7): a pte that lets one CPU store while others still read the old page. */
+    mustFlushBeforeSet: ({ context }) => context.lufFlush !== null && setsWritable(context),
+    /** Row L6: version 12 pays at the end, for every VMA that may be written. */
+    mustFlushAtEnd: () => false,
+    /** Row L15a: the entry is computed before the lock, and then somebody was faster. */
+    computesEntryEarly: () => false,
+  },
+  actions: {
+    remember: assign(({ event }) => {
+      const { from, vpn, write } = received(event, 'call');
+      return { caller: from, vpn, write: write ?? false };
+    }),
+    callAnonymous: tell(
+      ({ context }) => context.anonFault,
+      ({ context }) => ({ type: 'call', vpn: context.vpn }),
+    ),
+    noteResult: assign({ ok: ({ event }) => received(event, 'return').ok === true }),
+    findVma: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'vma.find', vpn: context.vpn }),
+    ),
+    noteArea: assign({ area: ({ event }) => received(event, 'vma').area ?? null }),
+    readPte: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pte.read', vpn: context.vpn }),
+    ),
+    noteOrig: assign({ orig: ({ event }) => received(event, 'pte').pte }),
+    notePresent: assign({
+      orig: ({ event }) => received(event, 'pte').pte,
+      pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn,
+    }),
+    noteEntryPfn: assign({ pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'migration' }>).pfn }),
+    readSlot: tell(
+      ({ context }) => area(context).mapping,
+      ({ context }) => ({ type: 'slot.read', index: slotOf(context) }),
+    ),
+    noteSlot: assign({ pfn: ({ event }) => received(event, 'slot').pfn as number }),
+    tryGet: tell(({ context }) => pageAt(context.pfn), { type: 'folio.try_get' }),
+    get: tell(({ context }) => pageAt(context.pfn), { type: 'folio.ref_inc' }),
+    lockFolio: tell(({ context }) => lockOf(context), { type: 'lock' }),
+    unlockFolio: tell(({ context }) => lockOf(context), { type: 'unlock' }),
+    callAlloc: tell(({ context }) => context.allocPages, { type: 'call' }),
+    notePfn: assign({ pfn: ({ event }) => (received(event, 'return').pfns ?? [])[0] as number }),
+    addToCache: tell(
+      ({ context }) => area(context).mapping,
+      ({ context }) => ({ type: 'slot.add', index: slotOf(context), pfn: context.pfn }),
+    ),
+    readStored: tell(
+      ({ context }) => area(context).mapping,
+      ({ context }) => ({ type: 'stored.read', index: slotOf(context) }),
+    ),
+    fill: tell(
+      ({ context }) => pageAt(context.pfn),
+      ({ event }) => ({ type: 'memory.write', value: received(event, 'stored').value }),
+    ),
+    callPut: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: context.pfn, pinned: false }),
+    ),
+    lockPtl: tell(({ context }) => context.ptl, { type: 'lock' }),
+    unlockPtl: tell(({ context }) => context.ptl, { type: 'unlock' }),
+    readCounts: tell(({ context }) => pageAt(context.pfn), { type: 'page.read' }),
+    noteExclusive: assign({ exclusive: true }),
+    setExclusive: tell(({ context }) => pageAt(context.pfn), { type: 'folio.set_exclusive', exclusive: true }),
+    callLufFlush: tell(({ context }) => context.lufFlush as Address, { type: 'call' }),
+    observeMkwriteEarly: inform(
+      ({ context }) => (context.write ? context.debug : null),
+      ({ context }) => ({ type: 'luf.mkwrite', pfn: context.pfn, mapping: area(context).mapping, index: slotOf(context), task: context.task }),
+    ),
+    observeMkwrite: inform(
+      ({ context }) => (setsWritable(context) ? context.debug : null),
+      ({ context }) => ({ type: 'luf.mkwrite', pfn: context.pfn, mapping: area(context).mapping, index: slotOf(context), task: context.task }),
+    ),
+    addRmap: tell(({ context }) => pageAt(context.pfn), { type: 'folio.add_rmap' }),
+    setPte: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({
+        type: 'pte.set',
+        vpn: context.vpn,
+        pte: presentPte(context.pfn, { write: setsWritable(context), dirty: mayStore(context) }),
+      }),
+    ),
+    markDirty: inform(({ context }) => (setsWritable(context) ? pageAt(context.pfn) : null), { type: 'folio.mark_dirty' }),
+    sample: tell(({ context }) => pageAt((context.orig as Extract<Pte, { kind: 'present' }>).pfn), { type: 'memory.read', sample: false }),
+    copyInto: tell(
+      ({ context }) => pageAt(context.pfn),
+      ({ event }) => ({ type: 'memory.write', value: received(event, 'memory.content').value }),
+    ),
+    noteCopy: assign({ exclusive: true }),
+    observeCopy: inform(
+      ({ context }) => context.debug,
+      ({ context }) => ({ type: 'luf.copied', source: (context.orig as Extract<Pte, { kind: 'present' }>).pfn, copy: context.pfn }),
+    ),
+    clearPte: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pte.get_and_clear', vpn: context.vpn }),
+    ),
+    callFlush: tell(
+      ({ context }) => context.flush,
+      ({ context }) => ({ type: 'call', vpns: [context.vpn] }),
+    ),
+    removeOldRmap: tell(({ context }) => pageAt((context.orig as Extract<Pte, { kind: 'present' }>).pfn), { type: 'folio.remove_rmap' }),
+    callPutOld: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: (context.orig as Extract<Pte, { kind: 'present' }>).pfn, pinned: false }),
+    ),
+    succeed: assign({ ok: true }),
+    return: tell(
+      ({ context }) => context.caller,
+      ({ context }) => ({ type: 'return', ok: context.ok }),
+    ),
+    forget: assign(idle),
+  },
+}).createMachine({
+  id: 'handle_pte_fault',
+  context: ({ input }) => ({ ...input, ...idle }),
+  initial: 'idle',
+  states: {
+    idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'find_vma', actions: 'remember' } } },
+    find_vma: {
+      description: 'What is mapped here; mmap_lock keeps it so',
+      entry: 'findVma',
+      on: { vma: { target: 'vmf_orig_pte', actions: 'noteArea' } },
+    },
+    vmf_orig_pte: {
+      description: 'Looks at the pte without a lock (vmf->orig_pte)',
+      on: {
+        step: { actions: 'readPte' },
+        pte: [
+          { guard: 'isAnonymousNone', target: 'do_anonymous_page' },
+          { guard: 'isNone', target: 'filemap_get_folio', actions: 'noteOrig' },
+          { guard: 'isSwap', target: 'filemap_get_folio', actions: 'noteOrig' },
+          { guard: 'isMigration', target: 'migration_entry_wait', actions: 'noteEntryPfn' },
+          { guard: 'isWriteFault', target: 'do_wp_page', actions: 'notePresent' },
+          { target: 'luf_flush_at_end', actions: 'succeed' },
+        ],
+      },
+    },
+    do_anonymous_page: {
+      description: 'Never touched: a fresh page',
+      entry: 'callAnonymous',
+      on: { return: { target: 'luf_flush_at_end', actions: 'noteResult' } },
+    },
+    migration_entry_wait: {
+      description: 'Sleeps until the migration unlocks the source, then looks again',
+      on: { step: { target: 'folio_wait_locked', actions: 'lockFolio' } },
+    },
+    folio_wait_locked: { description: 'Sleeps', on: { locked: { target: 'luf_flush_at_end', actions: ['unlockFolio', 'succeed'] } } },
+    filemap_get_folio: {
+      description: 'Is it in the page cache, or in the swap cache? Looks, and takes a reference',
+      on: {
+        step: { actions: 'readSlot' },
+        slot: [{ guard: 'isInCache', target: 'folio_try_get', actions: 'noteSlot' }, { target: 'alloc_pages' }],
+      },
+    },
+    folio_try_get: {
+      description: 'A folio that is being taken away has no reference to add to: looks again',
+      entry: 'tryGet',
+      on: { 'folio.got': { target: 'lock_folio' }, 'folio.frozen': { target: 'filemap_get_folio' } },
+    },
+    lock_folio: { description: 'Locks it, to map it', on: { step: { target: 'folio_wait_lock', actions: 'lockFolio' } } },
+    folio_wait_lock: { description: 'Sleeps while another has it locked', on: { locked: { target: 'check_mapping' } } },
+    check_mapping: {
+      description: 'Is it this mapping still?',
+      entry: 'readSlot',
+      on: { slot: [{ guard: 'isStillThere', target: 'finish_fault' }, { target: 'folio_unlock_gone' }] },
+    },
+    folio_unlock_gone: { description: 'It was taken away meanwhile: looks again', on: { step: { target: 'put_gone', actions: 'unlockFolio' } } },
+    put_gone: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'vmf_orig_pte' } } },
+    alloc_pages: {
+      description: 'A page to read it into',
+      entry: 'callAlloc',
+      on: {
+        return: [
+          { guard: 'gotPage', target: 'lock_new_folio', actions: 'notePfn' },
+          { target: 'idle', actions: ['return', 'forget'] },
+        ],
+      },
+    },
+    lock_new_folio: { description: 'Locks it; nobody else knows it', entry: 'lockFolio', on: { locked: { target: 'filemap_add_folio' } } },
+    filemap_add_folio: {
+      description: 'Into the cache; if somebody was faster, with theirs',
+      on: {
+        step: { actions: 'addToCache' },
+        'slot.added': [
+          { guard: 'wasAdded', target: 'read_folio', actions: 'get' },
+          { target: 'put_unused', actions: 'unlockFolio' },
+        ],
+      },
+    },
+    put_unused: { description: 'Gives the page back', entry: 'callPut', on: { return: { target: 'filemap_get_folio' } } },
+    read_folio: {
+      description: 'Reads it from disk, server or swap',
+      on: { step: { actions: 'readStored' }, stored: { target: 'finish_fault', actions: 'fill' } },
+    },
+    finish_fault: {
+      description: 'Takes the page-table lock',
+      on: {
+        step: [
+          { guard: 'computesEntryEarly', target: 'spin_on_ptl', actions: ['observeMkwriteEarly', 'lockPtl'] },
+          { target: 'spin_on_ptl', actions: 'lockPtl' },
+        ],
+      },
+    },
+    spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'vmf_pte_changed' } } },
+    vmf_pte_changed: {
+      description: 'Is the pte as it was? Else another thread was faster',
+      entry: 'readPte',
+      on: {
+        pte: [
+          { guard: 'isUnchanged', target: 'reuse' },
+          { target: 'unlock_and_put', actions: 'succeed' },
+        ],
+      },
+    },
+    unlock_and_put: { description: 'Drops the locks', on: { step: { target: 'put_page', actions: ['unlockPtl', 'unlockFolio'] } } },
+    reuse: {
+      description: 'Private: may it be written without a copy?',
+      always: [{ guard: 'isPrivate', target: 'folio_test_anon_exclusive' }, { target: 'flush_before_set' }],
+    },
+    folio_test_anon_exclusive: {
+      description: 'Exclusive still, or the entry says that it was',
+      entry: 'readCounts',
+      on: {
+        'page.counts': [
+          { guard: 'isExclusive', target: 'flush_before_set', actions: 'noteExclusive' },
+          { guard: 'isExclusiveEntry', target: 'flush_before_set', actions: ['noteExclusive', 'setExclusive'] },
+          { target: 'flush_before_set' },
+        ],
+      },
+    },
+    flush_before_set: {
+      description: 'LUF: what is owed is paid before a writable pte is set',
+      always: [{ guard: 'mustFlushBeforeSet', target: 'luf_flush' }, { target: 'set_pte_range' }],
+    },
+    luf_flush: { description: 'IPIs under the page-table lock', entry: 'callLufFlush', on: { return: { target: 'set_pte_range' } } },
+    set_pte_range: {
+      description: 'Maps it; from here the hardware can walk to it',
+      on: { step: { target: 'pte_unmap_unlock', actions: ['observeMkwrite', 'addRmap', 'setPte', 'markDirty', 'succeed'] } },
+    },
+    pte_unmap_unlock: {
+      description: 'Drops the page-table lock and the folio lock; the reference of the look-up is the mapping now',
+      on: { step: { target: 'luf_flush_at_end', actions: ['unlockPtl', 'unlockFolio'] } },
+    },
+    put_page: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'luf_flush_at_end' } } },
+    do_wp_page: { description: 'A store to a read-only pte: takes the page-table lock', on: { step: { target: 'wp_spin_on_ptl', actions: 'lockPtl' } } },
+    wp_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'wp_pte_changed' } } },
+    wp_pte_changed: {
+      description: 'Is the pte as it was?',
+      entry: 'readPte',
+      on: {
+        pte: [
+          { guard: 'isUnchanged', target: 'wp_reuse' },
+          { target: 'wp_unlock', actions: 'succeed' },
+        ],
+      },
+    },
+    wp_unlock: { description: 'Drops the lock', on: { step: { target: 'luf_flush_at_end', actions: 'unlockPtl' } } },
+    wp_reuse: {
+      description: 'A page of a file, or an exclusive one, is made writable in place',
+      always: [{ guard: 'isPrivate', target: 'wp_test_anon_exclusive' }, { target: 'wp_page_shared' }],
+    },
+    wp_test_anon_exclusive: {
+      description: 'Is it exclusive?',
+      entry: 'readCounts',
+      on: {
+        'page.counts': [
+          { guard: 'isExclusive', target: 'wp_page_reuse', actions: 'noteExclusive' },
+          { target: 'wp_page_copy', actions: ['get', 'unlockPtl'] },
+        ],
+      },
+    },
+    wp_page_shared: {
+      description: 'page_mkwrite: the file system is told, with the folio locked and the page-table lock dropped',
+      on: { step: { target: 'page_mkwrite', actions: ['get', 'unlockPtl', 'lockFolio'] } },
+    },
+    page_mkwrite: { description: 'Sleeps while another has the folio locked', on: { locked: { target: 'finish_mkwrite_fault' } } },
+    finish_mkwrite_fault: { description: 'Takes the page-table lock again', on: { step: { target: 'mkwrite_spin_on_ptl', actions: 'lockPtl' } } },
+    mkwrite_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'mkwrite_pte_changed' } } },
+    mkwrite_pte_changed: {
+      description: 'Is the pte as it was?',
+      entry: 'readPte',
+      on: {
+        pte: [
+          { guard: 'isUnchanged', target: 'wp_flush_before_set' },
+          { target: 'unlock_and_put', actions: 'succeed' },
+        ],
+      },
+    },
+    wp_flush_before_set: {
+      description: 'LUF: what is owed is paid before a writable pte is set',
+      always: [{ guard: 'mustFlushBeforeSet', target: 'mkwrite_luf_flush' }, { target: 'wp_page_reuse_shared' }],
+    },
+    mkwrite_luf_flush: { description: 'IPIs under the page-table lock', entry: 'callLufFlush', on: { return: { target: 'wp_page_reuse_shared' } } },
+    wp_page_reuse_shared: {
+      description: 'Makes the pte writable',
+      on: { step: { target: 'unlock_and_put', actions: ['observeMkwrite', 'setPte', 'markDirty', 'succeed'] } },
+    },
+    wp_page_reuse: {
+      description: 'LUF: what is owed is paid before a writable pte is set',
+      always: [{ guard: 'mustFlushBeforeSet', target: 'reuse_luf_flush' }, { target: 'ptep_set_access_flags' }],
+    },
+    reuse_luf_flush: { description: 'IPIs under the page-table lock', entry: 'callLufFlush', on: { return: { target: 'ptep_set_access_flags' } } },
+    ptep_set_access_flags: {
+      description: 'Makes the pte writable',
+      on: { step: { target: 'wp_unlock', actions: ['observeMkwrite', 'setPte', 'succeed'] } },
+    },
+    wp_page_copy: {
+      description: 'A copy of its own',
+      entry: 'callAlloc',
+      on: { return: [{ guard: 'gotPage', target: 'copy_user_folio', actions: 'notePfn' }, { target: 'wp_put_old' }] },
+    },
+    copy_user_folio: {
+      description: 'Copies the bytes; the old page is read-only here, and stays so',
+      on: { step: { actions: 'sample' }, 'memory.content': { target: 'copy_ptl', actions: ['copyInto', 'noteCopy', 'setExclusive', 'observeCopy'] } },
+    },
+    copy_ptl: { description: 'Takes the page-table lock again', on: { step: { target: 'copy_spin_on_ptl', actions: 'lockPtl' } } },
+    copy_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'copy_pte_changed' } } },
+    copy_pte_changed: {
+      description: 'Is the pte as it was?',
+      entry: 'readPte',
+      on: {
+        pte: [
+          { guard: 'isUnchanged', target: 'ptep_clear_flush' },
+          { target: 'copy_unlock', actions: 'succeed' },
+        ],
+      },
+    },
+    copy_unlock: { description: 'Somebody was faster: drops the lock', on: { step: { target: 'put_copy', actions: 'unlockPtl' } } },
+    put_copy: { description: 'The copy is free again', entry: 'callPut', on: { return: { target: 'wp_put_old' } } },
+    ptep_clear_flush: { description: 'Clears the pte', on: { step: { actions: 'clearPte' }, pte: { target: 'flush_tlb_page' } } },
+    flush_tlb_page: {
+      description: 'IPIs under the page-table lock: nobody may read the old page through this pte',
+      entry: 'callFlush',
+      on: { return: { target: 'copy_flush_before_set' } },
+    },
+    copy_flush_before_set: {
+      description: 'LUF: what is owed is paid before a writable pte is set',
+      always: [{ guard: 'mustFlushBeforeSet', target: 'copy_luf_flush' }, { target: 'set_pte_copy' }],
+    },
+    copy_luf_flush: { description: 'IPIs under the page-table lock', entry: 'callLufFlush', on: { return: { target: 'set_pte_copy' } } },
+    set_pte_copy: { description: 'Maps the copy', on: { step: { target: 'copy_done', actions: ['observeMkwrite', 'addRmap', 'setPte', 'succeed'] } } },
+    copy_done: {
+      description: 'Drops the mapping of the old page, and the lock',
+      on: { step: { target: 'put_unmapped', actions: ['removeOldRmap', 'unlockPtl'] } },
+    },
+    put_unmapped: { description: "The mapping's reference of the old page", entry: 'callPutOld', on: { return: { target: 'wp_put_old' } } },
+    wp_put_old: { description: 'The reference of the copier', entry: 'callPutOld', on: { return: { target: 'luf_flush_at_end' } } },
+    luf_flush_at_end: {
+      description: 'Row L6: version 12 pays here, when the pte is visible',
+      always: [
+        { guard: 'mustFlushAtEnd', target: 'fault_luf_flush' },
+        { target: 'idle', actions: ['return', 'forget'] },
+      ],
+    },
+    fault_luf_flush: { description: 'Pays what is owed', entry: 'callLufFlush', on: { return: { target: 'idle', actions: ['return', 'forget'] } } },
+  },
+});

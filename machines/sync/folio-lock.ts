@@ -1,0 +1,58 @@
+import { assign, setup } from 'xstate';
+import { type Address, type Signed, speaker } from '../../src/system/message.js';
+
+interface Context {
+  owner: Address | null;
+  /** In the order of arrival. */
+  waiters: Address[];
+}
+
+type Event = Signed<{ type: 'lock' } | { type: 'trylock' } | { type: 'unlock' }>;
+
+const { tell, reply } = speaker<Context, Event>();
+
+/**
+ * PG_locked of one folio (mm/filemap.c): a sleeping lock. `lock` is answered by `locked`, at once or when it is handed
+ * over; `trylock` by `trylock.result` at once. Domain table, part 2, 0.1.
+ */
+export const folioLock = setup({
+  types: { context: {} as Context, events: {} as Event },
+  guards: { contended: ({ context }) => context.waiters.length > 0, isForeign: ({ context, event }) => context.owner !== event.from },
+  actions: {
+    own: assign({ owner: ({ event }) => event.from }),
+    queue: assign({ waiters: ({ context, event }) => [...context.waiters, event.from] }),
+    grant: reply({ type: 'locked' }),
+    succeed: reply({ type: 'trylock.result', result: 'locked' }),
+    fail: reply({ type: 'trylock.result', result: 'busy' }),
+    handOver: assign({ owner: ({ context }) => context.waiters[0] ?? null, waiters: ({ context }) => context.waiters.slice(1) }),
+    grantNext: tell(({ context }) => context.owner as Address, { type: 'locked' }),
+    release: assign({ owner: null }),
+  },
+}).createMachine({
+  id: 'folio_lock',
+  context: { owner: null, waiters: [] },
+  initial: 'unlocked',
+  states: {
+    unlocked: {
+      description: 'Nobody has it',
+      on: {
+        lock: { target: 'locked', actions: ['own', 'grant'] },
+        trylock: { target: 'locked', actions: ['own', 'succeed'] },
+        unlock: { target: 'bad_unlock' },
+      },
+    },
+    locked: {
+      description: 'Held; who else asks sleeps, or goes without',
+      on: {
+        lock: { actions: 'queue' },
+        trylock: { actions: 'fail' },
+        unlock: [
+          { guard: 'isForeign', target: 'bad_unlock' },
+          { guard: 'contended', actions: ['handOver', 'grantNext'] },
+          { target: 'unlocked', actions: 'release' },
+        ],
+      },
+    },
+    bad_unlock: { tags: ['BUG'], description: 'BUG: folio unlocked by a path that has not locked it' },
+  },
+});

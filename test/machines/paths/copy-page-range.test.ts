@@ -1,0 +1,277 @@
+import {
+  addressSpace,
+  coherence,
+  copyPageRange,
+  folio,
+  folioLock,
+  handlePteFault,
+  migratePages,
+  type Pte,
+  pageCache,
+  presentPte,
+  putPage,
+  rwsem,
+  spinlock,
+  tryToUnmap,
+} from '../../../machines/index.js';
+import { actor } from '../../../src/index.js';
+import { answers, probe, returns } from '../probe.js';
+import { type Actors, Rig, untaken } from '../rig.js';
+
+interface Setup {
+  pte?: Pte;
+  judged?: boolean;
+  others?: Actors;
+}
+
+const rig = ({ pte, judged = false, others = {} }: Setup): Rig =>
+  new Rig({
+    mm: actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], cpumask: [] } }),
+    child: actor(addressSpace, { input: { ptes: {}, vmas: [3], cpumask: [] } }),
+    mmap_lock: actor(rwsem),
+    ptl: actor(spinlock),
+    page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, zone: 'normal', anonExclusive: true } }),
+    flush: returns(),
+    coherence: actor(coherence, { input: { cells: { x: 'x.v0' }, places: { 'mm/3': { cell: 'x', read: true, write: true } } } }),
+    fork: actor(copyPageRange, {
+      input: { mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', flush: 'flush', child: 'child', coherence: judged ? 'coherence' : null },
+    }),
+    p: probe(),
+    ...others,
+  });
+const call = (system: Rig, vpn = 3): Rig => {
+  system.say('p', 'fork', { type: 'call', vpn });
+  return system;
+};
+const forked = (setup: Setup): Rig => call(rig(setup)).settle();
+/** Of the parent and of the child. */
+const ptes = (system: Rig): Pte[] => [system.context('mm').ptes[3], system.context('child').ptes[3]];
+const page = (system: Rig): unknown => {
+  const { refcount, mapcount, anonExclusive } = system.context('page4');
+  return { refcount, mapcount, anonExclusive };
+};
+function expectAtRest(system: Rig): void {
+  expect(system.context('fork')).toMatchObject({ caller: '', vpn: -1, pte: { kind: 'none' } });
+  expect([system.context('mmap_lock'), system.context('ptl')]).toEqual([
+    { writer: null, readers: [], waiters: [] },
+    { owner: null, waiters: [] },
+  ]);
+  expect([system.at('fork'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return' }, []]);
+}
+
+const readOnly = presentPte(4, { write: false });
+const begin = ['mmap_lock: down_write', 'ptl: lock', 'mm: pte.read {"vpn":3}'];
+const wrprotect = 'mm: pte.wrprotect {"vpn":3}';
+const set = (of: string, pte: Pte): string => `${of}: pte.set ${JSON.stringify({ vpn: 3, pte })}`;
+const end = ['ptl: unlock', 'flush: call {"vpns":[3]}', 'mmap_lock: up_write', 'p: return'];
+
+describe('a page that is there', () => {
+  test('is shared from here: a reference and a mapping more, and read-only in both; the parent is flushed before the child runs', () => {
+    const system = forked({ pte: presentPte(4) });
+    expect(system.said('fork')).toEqual([
+      ...begin,
+      'page4: folio.ref_inc',
+      'page4: folio.add_rmap',
+      'page4: folio.set_exclusive {"exclusive":false}',
+      wrprotect,
+      set('child', readOnly),
+      ...end,
+    ]);
+    expect([ptes(system), page(system)]).toEqual([[readOnly, readOnly], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
+
+  test('is not exclusive any more when the child can see it', () => {
+    const system = call(rig({ pte: presentPte(4) })).stepTo('fork', 'set_pte_at');
+    expect([ptes(system), page(system), system.context('ptl').owner]).toEqual([
+      [readOnly, undefined],
+      { refcount: 2, mapcount: 2, anonExclusive: false },
+      'fork',
+    ]);
+  });
+
+  test('is dirty for both: the parent may drop its pte without a look at D, when it copies', () => {
+    const dirty = presentPte(4, { write: false, dirty: true });
+    expect(ptes(forked({ pte: presentPte(4, { dirty: true }) }))).toEqual([dirty, dirty]);
+  });
+
+  test('was read-only already: shared all the same', () => {
+    const system = forked({ pte: readOnly });
+    expect([ptes(system), page(system)]).toEqual([[readOnly, readOnly], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
+
+  test('a D bit that the walker sets until the pte is read-only is kept, and the child has it too', () => {
+    const system = call(rig({ pte: presentPte(4) })).stepTo('fork', 'ptep_set_wrprotect');
+    system.say('p', 'mm', { type: 'pte.walk', vpn: 3, write: true, table: null });
+    const dirty = presentPte(4, { write: false, dirty: true });
+    expect(ptes(system.settle())).toEqual([dirty, dirty]);
+    expectAtRest(system);
+  });
+
+  test.each([true, false])('without access, after mprotect, is a page all the same: a reference and a mapping more (dirty: %s)', (dirty) => {
+    const without: Pte = { kind: 'protnone', pfn: 4, dirty };
+    const system = forked({ pte: without });
+    expect([ptes(system), page(system)]).toEqual([[without, without], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
+});
+
+describe('no page', () => {
+  test('no pte: nothing is copied', () => {
+    const system = forked({});
+    expect([system.said('fork'), ptes(system)]).toEqual([
+      [...begin, ...end],
+      [undefined, undefined],
+    ]);
+    expectAtRest(system);
+  });
+
+  test.each([{}, { exclusive: true }])('a swap entry: both have it, and neither alone (%j)', (whose) => {
+    const entry: Pte = { kind: 'swap', slot: 5 };
+    const system = forked({ pte: { ...entry, ...whose } });
+    expect(system.said('fork')).toEqual([...begin, set('mm', entry), set('child', entry), ...end]);
+    expect([ptes(system), system.heard('page4')]).toEqual([[entry, entry], []]);
+    expectAtRest(system);
+  });
+
+  test.each([{ write: true }, { write: false }, { write: true, exclusive: true }])(
+    'a migration entry: both are restored read-only, and to neither alone; the page is left to the migration (%j)',
+    (before) => {
+      const system = forked({ pte: { kind: 'migration', pfn: 4, ...before } });
+      const entry: Pte = { kind: 'migration', pfn: 4, write: false };
+      expect(system.said('fork')).toEqual([...begin, set('mm', entry), set('child', entry), ...end]);
+      expect(ptes(system)).toEqual([entry, entry]);
+      expect(page(system)).toMatchObject({ refcount: 1, mapcount: 1 });
+      expectAtRest(system);
+    },
+  );
+});
+
+describe('a private page that is not mapped when it is copied is shared all the same: who stores to it has a copy', () => {
+  const area = { mapping: 'swap', index: 5, anonymous: true, read: true, write: true };
+  const folioLocks = { 4: 'lock4', 5: 'lock5', 6: 'lock6' };
+  const space = (pte?: Pte) => actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], areas: { 3: area }, cpumask: [] } });
+  const fresh = (pfn: number) => actor(folio, { input: { pfn, refcount: 1, idle: 0, zone: 'normal' } });
+  const fault = (mm: string, ptl: string) =>
+    actor(handlePteFault, {
+      input: {
+        ...{ mm, ptl, folioLocks, allocPages: 'alloc_copy', putPage: 'put', anonFault: 'anon', flush: 'flush', lufFlush: null, debug: null },
+        task: mm,
+      },
+    });
+  const whole = (pte: Pte, cached: Record<string, number>): Rig =>
+    rig({
+      others: {
+        mm: space(pte),
+        child: space(),
+        ptl_child: actor(spinlock),
+        page5: fresh(5),
+        page6: fresh(6),
+        lock4: actor(folioLock),
+        lock5: actor(folioLock),
+        lock6: actor(folioLock),
+        swap: actor(pageCache, { input: { folios: cached } }),
+        anon: returns(),
+        arch_flush: returns(),
+        allocator: answers(),
+        alloc_target: returns({ pfns: [5] }),
+        alloc_copy: returns({ pfns: [6] }),
+        put: actor(putPage, { input: {} }),
+        unmap: actor(tryToUnmap, { input: { lufBatch: null, debug: null } }),
+        migrate: actor(migratePages, {
+          input: {
+            ...{ folioLocks, tryToUnmap: 'unmap', archFlush: 'arch_flush', allocPages: 'alloc_target', putPage: 'put', lufBatch: null },
+            ...{ allocator: 'allocator', debug: null },
+          },
+        }),
+        fault_parent: fault('mm', 'ptl'),
+        fault_child: fault('child', 'ptl_child'),
+      },
+    });
+  /** The parent stores (a fault more where the first leaves the pte read-only), the child loads. */
+  function frames(system: Rig): unknown {
+    for (const [path, write] of [['fault_parent', true] as const, ['fault_parent', true] as const, ['fault_child', false] as const]) {
+      system.say('p', path, { type: 'call', vpn: 3, write });
+      system.settle();
+    }
+    return ptes(system).map((pte) => (pte.kind === 'present' ? { kind: pte.kind, pfn: pte.pfn, write: pte.write } : pte));
+  }
+
+  test('a swap entry, the page in the swap cache', () => {
+    const system = whole({ kind: 'swap', slot: 5, exclusive: true }, { 5: 4 });
+    for (const message of [{ type: 'folio.remove_rmap' }, { type: 'folio.set_exclusive', exclusive: false }]) system.say('p', 'page4', message);
+    call(system).settle();
+    expect(frames(system)).toEqual([
+      { kind: 'present', pfn: 6, write: true },
+      { kind: 'present', pfn: 4, write: false },
+    ]);
+  });
+
+  test('a migration entry', () => {
+    const system = whole(presentPte(4), {});
+    const items = [
+      { mm: 'mm', vpn: 3, ptl: 'ptl' },
+      { mm: 'child', vpn: 3, ptl: 'ptl_child' },
+    ];
+    system.say('p', 'migrate', { type: 'call', candidate: { pfn: 4, mapping: 'swap', index: 5, anonymous: true, items } });
+    system.stepTo('migrate', 'try_to_migrate').settle('unmap');
+    expect(ptes(system)[0]).toEqual({ kind: 'migration', pfn: 4, write: true, exclusive: true });
+    call(system).settle('fork');
+    system.settle();
+    expect([system.context('page5').anonExclusive, system.bugs()]).toEqual([false, []]);
+    expect(frames(system)).toEqual([
+      { kind: 'present', pfn: 6, write: true },
+      { kind: 'present', pfn: 5, write: false },
+    ]);
+  });
+});
+
+describe('locks', () => {
+  test('while the flush is under way mmap_lock is held and the page-table lock is not; the child does not run', () => {
+    const system = forked({ pte: presentPte(4), judged: true, others: { flush: answers() } });
+    expect([system.at('fork'), system.can('fork', 'step'), system.heard('p'), system.heard('coherence')]).toEqual(['flush_tlb_mm', false, [], []]);
+    expect([system.context('mmap_lock').writer, system.context('ptl').owner]).toEqual(['fork', null]);
+    system.say('p', 'fork', 'return');
+    expectAtRest(system.settle());
+  });
+
+  test('it sleeps while others hold mmap_lock', () => {
+    const system = rig({ pte: presentPte(4) });
+    system.say('p', 'mmap_lock', 'down_read');
+    call(system).settle();
+    expect([system.at('fork'), system.can('fork', 'step'), system.context('ptl').owner]).toEqual(['wait_for_mmap_lock', false, null]);
+    system.say('p', 'mmap_lock', 'up_read');
+    expect(ptes(system.settle())).toEqual([readOnly, readOnly]);
+    expectAtRest(system);
+  });
+
+  test('it spins while another has the page-table lock, and copies what is there by then', () => {
+    const system = rig({ pte: presentPte(4) });
+    system.say('p', 'ptl', 'lock');
+    call(system).settle();
+    expect([system.at('fork'), system.can('fork', 'step'), system.context('mmap_lock').writer]).toEqual(['spin_on_ptl', false, 'fork']);
+    const entry: Pte = { kind: 'swap', slot: 5 };
+    system.say('p', 'mm', { type: 'pte.set', vpn: 3, pte: entry });
+    system.say('p', 'ptl', 'unlock');
+    expect([ptes(system.settle()), page(system)]).toEqual([[entry, entry], { refcount: 1, mapcount: 1, anonExclusive: true }]);
+    expectAtRest(system);
+  });
+});
+
+test("from here on the child's page is its own: who judges is told when fork returns", () => {
+  const system = forked({ pte: presentPte(4), judged: true });
+  expect(system.said('fork').slice(-3)).toEqual(['mmap_lock: up_write', 'coherence: place.fork {"mm":"mm","vpn":3,"child":"child"}', 'p: return']);
+  expect(system.context('coherence').places['child/3']).toMatchObject({ cell: 'child/3', read: true, write: true });
+  expectAtRest(system);
+});
+
+test('it can be called again', () => {
+  const system = call(forked({ pte: presentPte(4) }), 5).settle();
+  expect([system.context('child').ptes, system.heard('p')]).toEqual([{ 3: readOnly }, [{ type: 'return' }, { type: 'return' }]]);
+  expectAtRest(system);
+});
+
+test('every transition was taken', () => {
+  expect(untaken(copyPageRange)).toEqual([]);
+});
