@@ -84,21 +84,27 @@ function judge({ cells, places }: Context, { access, content, sampled, free }: A
 
 const read = (cell: Cell, value: string | null): Cell => ({ ...cell, observed: Math.max(cell.observed, cell.values.indexOf(value ?? '')) });
 
-/** The cells after an access: a store is one more value, completed at once; a load has been observed. */
-function after({ cells, places }: Context, { access, content }: Accessed): Record<string, Cell> {
+/** The cell that an access is about, if the page holds one of its values. */
+function cellOf({ cells, places }: Context, { access, content }: Accessed): { name: string; cell: Cell } | null {
   const name = places[keyOf(access)]?.cell;
   const cell = name === undefined ? undefined : cells[name];
-  if (name === undefined || !cell?.values.includes(content ?? '')) return cells;
-  if (!access.write) return { ...cells, [name]: read(cell, content) };
+  return name !== undefined && cell?.values.includes(content ?? '') ? { name, cell } : null;
+}
+
+/** The cells after an access: a store is one more value, completed at once; a load has been observed. */
+function after(context: Context, accessed: Accessed): Record<string, Cell> {
+  const found = cellOf(context, accessed);
+  if (!found) return context.cells;
+  const { name, cell } = found;
+  if (!accessed.access.write) return { ...context.cells, [name]: read(cell, accessed.content) };
   const longer = appended(name, cell);
-  return { ...cells, [name]: { ...longer, completed: longer.values.length - 1 } };
+  return { ...context.cells, [name]: { ...longer, completed: longer.values.length - 1 } };
 }
 
 /** What the memory holds after an access. */
-function contentAfter({ cells, places }: Context, { access, content }: Accessed): string | null {
-  const name = places[keyOf(access)]?.cell;
-  const cell = name === undefined ? undefined : cells[name];
-  return access.write && name !== undefined && cell?.values.includes(content ?? '') ? nextValue(name, cell) : content;
+function contentAfter(context: Context, accessed: Accessed): string | null {
+  const found = accessed.access.write ? cellOf(context, accessed) : null;
+  return found ? nextValue(found.name, found.cell) : accessed.content;
 }
 
 /**

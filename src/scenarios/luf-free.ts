@@ -1,11 +1,8 @@
 import { migratePages } from '../../machines/paths/migrate-pages.js';
-import { shrinkFolioList } from '../../machines/paths/shrink-folio-list.js';
-import { paysAtEnd } from './luf.js';
-import { type LufCall, type LufCell, type LufSetup, type LufThread, lufSystem, strictLuf } from './luf-system.js';
+import { flushesBeforeRemoval, kernel, paysAtEnd, user } from './luf.js';
+import { type LufCell, type LufSetup, type LufThread, lufSystem, strictLuf } from './luf-system.js';
 import type { Parameters, Scenario, Variant } from './scenario.js';
 
-const user = (...program: LufCall[]): LufThread => ({ mm: 'p', program });
-const kernel = (...program: LufCall[]): LufThread => ({ mm: null, program });
 const loads = (...vpns: number[]): LufThread => ({ mm: 'p', program: vpns.map((vpn) => ({ do: 'load', vpn })), repeats: true });
 
 /** Pages, who reads them, and what may run against each other over them. */
@@ -82,19 +79,18 @@ export const grounds: Readonly<Record<string, FreeGround>> = {
   },
 };
 
-/** What reclaim does not put off has row L0's window between slot and flush. Here it is shut, so that what is found is LUF's. */
-const beforeRemoval = { mustFlushBeforeRemoval: ({ context }: { context: { cpus: string[] } }): boolean => context.cpus.length > 0 };
 const frozen = (event: { type: string }): boolean => 'result' in event && event.result === 'frozen';
 
 /** Whose rules. `v12`: as the domain text has version 12: a fault pays at its end, and a frame has a key only where the pass that frees it has put its flush off. */
 export const rules: Readonly<Record<'strict' | 'v12', { who: string; setup: Partial<LufSetup> }>> = {
-  strict: { who: 'strict LUF', setup: { shrinkFolioList: shrinkFolioList.provide({ guards: beforeRemoval }) } },
+  // What reclaim does not put off has row L0's window between slot and flush. Here it is shut, so that what is found is LUF's.
+  strict: { who: 'strict LUF', setup: flushesBeforeRemoval },
   v12: {
     who: 'version 12',
     setup: {
       ...paysAtEnd,
       keysOnPut: false,
-      shrinkFolioList: shrinkFolioList.provide({ guards: { ...beforeRemoval, takesKey: ({ context, event }) => context.lazy && frozen(event) } }),
+      shrinkFolioList: flushesBeforeRemoval.shrinkFolioList.provide({ guards: { takesKey: ({ context, event }) => context.lazy && frozen(event) } }),
       migratePages: migratePages.provide({ guards: { takesKey: ({ context }) => context.lazy && context.moved } }),
     },
   },

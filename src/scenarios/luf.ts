@@ -13,8 +13,8 @@ import type { Expected, Parameters, Scenario, Variant } from './scenario.js';
 
 const load = (vpn = 0): LufCall => ({ do: 'load', vpn });
 const store = (vpn = 0): LufCall => ({ do: 'store', vpn });
-const user = (...program: LufCall[]): LufThread => ({ mm: 'p', program });
-const kernel = (...program: LufCall[]): LufThread => ({ mm: null, program });
+export const user = (...program: LufCall[]): LufThread => ({ mm: 'p', program });
+export const kernel = (...program: LufCall[]): LufThread => ({ mm: null, program });
 /** Reads a page again and again: through what its TLB has kept, if it did. */
 const reader: LufThread = { mm: 'p', program: [load()], repeats: true };
 
@@ -35,7 +35,9 @@ const unmaps = (guards: Guards<typeof tryToUnmap>): Partial<LufSetup> => ({ tryT
 const writes = (guards: Guards<typeof genericPerformWrite>): Partial<LufSetup> => ({
   genericPerformWrite: genericPerformWrite.provide({ guards: guards as never }),
 });
-const shrinks = (guards: Guards<typeof shrinkFolioList>): Partial<LufSetup> => ({ shrinkFolioList: shrinkFolioList.provide({ guards: guards as never }) });
+const shrinks = (guards: Guards<typeof shrinkFolioList>): Pick<LufSetup, 'shrinkFolioList'> => ({
+  shrinkFolioList: shrinkFolioList.provide({ guards: guards as never }),
+});
 
 /** Version 12 pays for a fault when the pte is visible. */
 export const paysAtEnd = faults({ mustFlushBeforeSet: () => false, mustFlushAtEnd: ({ context }) => context.area?.write === true });
