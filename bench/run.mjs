@@ -1,5 +1,5 @@
-// Measures the explorer against its peers in one run: throughput and memory on the benchmark system, and time to all
-// verdicts, and reading logs. `npm run bench` (sizes up to 2 million states), `-- --large` (up to 13 million), `-- --huge` (up to 62 million,
+// Measures the explorer against its peers in one run: throughput and memory on the benchmark system, time to judge
+// eventualities, time to all verdicts, and reading logs. `npm run bench` (sizes up to 2 million states), `-- --large` (up to 13 million), `-- --huge` (up to 62 million,
 // once: 2 GB for us, 6 GB for SPIN).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -11,6 +11,7 @@ import { tlbShootdown } from '../dist/esm/bench/tlb-shootdown.js';
 import { check, explore, exploreNaively, traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
 import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
+import { eventualities } from './eventualities.mjs';
 import { missingForSpin, spin } from './peers/spin.mjs';
 
 const rounds = 3;
@@ -94,6 +95,9 @@ const explorer = sizes.map((size) => {
   return row;
 });
 
+console.log();
+const judged = eventualities();
+
 let started = performance.now();
 const naive = exploreNaively(tlbShootdown({ N: 2, P: 1, K: 2, T: 2 }));
 const naiveRate = Math.round(naive.transitions / ((performance.now() - started) / 1000));
@@ -132,5 +136,5 @@ const version = (name) => JSON.parse(readFileSync(createRequire(import.meta.url)
 const machine = { cpu: cpus()[0].model, cores: cpus().length, node: process.version, xstate: version('xstate') };
 const file = new URL('results/latest.json', import.meta.url);
 mkdirSync(new URL('.', file), { recursive: true });
-writeFileSync(file, `${JSON.stringify({ machine, explorer, naive: { transitionsPerSecond: naiveRate }, verdicts, logs }, null, 2)}\n`);
+writeFileSync(file, `${JSON.stringify({ machine, explorer, eventualities: judged, naive: { transitionsPerSecond: naiveRate }, verdicts, logs }, null, 2)}\n`);
 console.log(`written to bench/results/latest.json (${machine.cpu}, ${machine.cores} cores, Node ${machine.node}, XState ${machine.xstate})`);

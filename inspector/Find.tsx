@@ -34,15 +34,15 @@ export function Find({ store, search, start, cancel }: { store: Store } & Return
             : {thousands(search.states)} states in {search.seconds.toFixed(1)} s{search.exhausted ? '' : ', not all of them'}.
           </p>
           <ul className="found">
-            {search.violations.map(({ property, schedule, message }) => (
+            {search.violations.map(({ property, schedule, message, length, cures }) => (
               <li key={property}>
                 <button type="button" onClick={() => store.load(schedule)}>
-                  {property} in {count(schedule.length, 'step')}
+                  {property} in {length}
                 </button>{' '}
                 <button type="button" onClick={() => store.load(schedule, 0)} aria-label={`Step through the violation of ${property} from its start`}>
                   from its start
                 </button>
-                <p className="muted">{message}</p>
+                <p className="muted">{[message, ...cures].join('\n')}</p>
               </li>
             ))}
           </ul>

@@ -31,6 +31,7 @@ function Step({
   lanes,
   width,
   isCurrent,
+  beginsLoop,
   onOpen,
 }: {
   store: Store;
@@ -38,6 +39,8 @@ function Step({
   lanes: ReadonlyMap<number, Lane>;
   width: number;
   isCurrent: boolean;
+  /** From this step on the schedule can be repeated for ever. */
+  beginsLoop: boolean;
   onOpen: () => void;
 }) {
   const step = store.walk.stepAt(number);
@@ -49,7 +52,7 @@ function Step({
   const moved = step.changed.filter(({ before, after }) => placeOf(before) !== placeOf(after));
   const isTaken = number <= store.at;
   return (
-    <div className={`step ${isCurrent ? 'current' : ''} ${isTaken ? '' : 'ahead'}`} style={{ height, width }}>
+    <div className={`step ${isCurrent ? 'current' : ''} ${isTaken ? '' : 'ahead'} ${beginsLoop ? 'loop' : ''}`} style={{ height, width }}>
       <svg width={width} height={height} aria-hidden="true">
         <text x={8} y={17} className="number">
           {number}
@@ -88,7 +91,13 @@ function Step({
           ) : null;
         })}
       </svg>
-      <button type="button" className="cover" onClick={onOpen} aria-current={isCurrent ? 'step' : undefined} aria-label={sentenceOf(store.walk, number)} />
+      <button
+        type="button"
+        className="cover"
+        onClick={onOpen}
+        aria-current={isCurrent ? 'step' : undefined}
+        aria-label={`${beginsLoop ? 'From here on, for ever. ' : ''}${sentenceOf(store.walk, number)}`}
+      />
     </div>
   );
 }
@@ -138,7 +147,9 @@ export function Lanes({ store, order, onActor }: { store: Store; order: readonly
   const width = gutter + each * order.length;
   const lanes = useMemo(() => new Map(order.map((actor, at) => [actor.index, { actor, x: gutter + each * (at + 0.5) }])), [order, each]);
   const length = store.walk.length;
-  const rows = useMemo(() => rowsOf(store.walk, { fold, open }), [store.walk, store.walk.revision, fold, open]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the revision says when it is another schedule
+  const loop = useMemo(() => store.walk.loop(), [store.walk, store.walk.revision]);
+  const rows = useMemo(() => rowsOf(store.walk, { fold, open, loop }), [store.walk, store.walk.revision, fold, open, loop]);
   const virtual = useVirtualizer({
     count: rows.length,
     getScrollElement: () => scroller.current,
@@ -199,6 +210,7 @@ export function Lanes({ store, order, onActor }: { store: Store; order: readonly
                     lanes={lanes}
                     width={width}
                     isCurrent={row.number === store.at}
+                    beginsLoop={row.number - 1 === loop}
                     onOpen={() => store.jump(row.number)}
                   />
                 )}

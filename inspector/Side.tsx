@@ -1,7 +1,9 @@
 import { changesOf } from '../src/format/changes.js';
+import { fairnessReport, goesOn } from '../src/format/lasso.js';
 import { choiceText, inFull, plain } from '../src/format/text.js';
 import type { Distance } from '../src/inspect/distance.js';
 import { actionOf } from '../src/inspect/sentence.js';
+import type { JudgedLasso } from '../src/schedule/lasso.js';
 import type { Choice } from '../src/system/system.js';
 import type { Store } from './store.js';
 
@@ -65,16 +67,28 @@ export function Choices({
 const marks = { holds: '✓', violated: '✗', untested: '–', open: '…' } as const;
 const words = { holds: 'holds', violated: 'violated', untested: 'not put to the test here', open: 'not reached here' } as const;
 
+/** Characters that fit beside the lanes. */
+const reportWidth = 46;
+
+const reportOf = ({ walk, at }: Store, description: string, lasso: JudgedLasso): string => {
+  const taken = Array.from({ length: at }, (_, before) => walk.stepAt(before + 1).choice);
+  return fairnessReport({ system: walk.system, taken, description, lasso }, reportWidth);
+};
+
 /** The properties' truth in the current state. */
 export function Properties({ store }: { store: Store }) {
   return (
     <section aria-label="Properties">
       <h2>Properties, here</h2>
       <ul className="properties">
-        {store.walk.truths(store.at).map(({ property, truth }) => (
+        {store.walk.truths(store.at).map(({ property, truth, lasso }) => (
           <li key={property.name} className={truth}>
             <span aria-hidden="true">{marks[truth]}</span> <strong>{property.name}</strong> {words[truth]}
-            <span className="muted">: {property.description}</span>
+            <span className="muted">
+              : {property.description}
+              {lasso && ` ${goesOn(lasso.length)}`}
+            </span>
+            {lasso && <pre className="fairness">{reportOf(store, property.description, lasso)}</pre>}
           </li>
         ))}
       </ul>

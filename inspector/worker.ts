@@ -1,4 +1,5 @@
 import { Explorer } from '../src/explore/explorer.js';
+import { curesText, lengthText } from '../src/format/lasso.js';
 import { type Distance, distanceBy } from '../src/inspect/distance.js';
 import { Walk } from '../src/inspect/walk.js';
 import { messageOf } from '../src/system/errors.js';
@@ -10,12 +11,24 @@ export type Request = { id: string; parameters: Readonly<Record<string, string |
   | { kind: 'distances'; schedule: readonly number[]; choices: readonly number[] }
 );
 
+/** A violation, with what the page says of its loop if it is an eventuality's. */
+export interface FoundViolation {
+  property: string;
+  message: string;
+  schedule: readonly number[];
+  length: string;
+  cures: string[];
+}
+
 export type Answer =
   | { kind: 'progress'; states: number; depth: number }
-  | { kind: 'found'; exhausted: boolean; states: number; seconds: number; violations: { property: string; message: string; schedule: readonly number[] }[] }
+  | { kind: 'found'; exhausted: boolean; states: number; seconds: number; violations: FoundViolation[] }
   | { kind: 'distance'; choice: number; distance: Distance }
   | { kind: 'done' }
   | { kind: 'failed'; message: string };
+
+/** The page breaks lines itself. */
+const unbroken = 10_000;
 
 const post = (answer: Answer): void => postMessage(answer);
 const perChoice = { maxStates: 200_000, maxSeconds: 4 };
@@ -31,9 +44,11 @@ function find(request: Extract<Request, { kind: 'find' }>): void {
     post({ kind: 'progress', states: explorer.states, depth: explorer.depth });
   }
   const { exhausted, states, seconds, properties } = explorer.result();
-  const violations = properties.flatMap(({ name, violation }) =>
-    violation ? [{ property: name, message: violation.message, schedule: violation.schedule }] : [],
-  );
+  const violations = properties.flatMap(({ name, violation }): FoundViolation[] => {
+    if (!violation) return [];
+    const { message, schedule, lasso } = violation;
+    return [{ property: name, message, schedule, length: lengthText(schedule.length, lasso), cures: lasso ? curesText(system, lasso, unbroken) : [] }];
+  });
   post({ kind: 'found', exhausted, states, seconds, violations: violations.sort((a, b) => a.schedule.length - b.schedule.length) });
 }
 

@@ -70,26 +70,41 @@
  * @packageDocumentation
  */
 export { type CheckOptions, type CheckResult, check, counterexampleOf, type PropertyVerdict, type Subject, type Verdict } from './check/check.js';
-export { type Exploration, type ExploreLimits, type ExploreOptions, explore, exploreAsync, type PropertyResult, type Violation } from './explore/explorer.js';
+export {
+  type Assumption,
+  type Exploration,
+  type ExploreLimits,
+  type ExploreOptions,
+  explore,
+  exploreAsync,
+  type Lasso,
+  type PropertyResult,
+  type Violation,
+} from './explore/explorer.js';
 export { exploreNaively, type NaiveResult } from './explore/naive.js';
 export { type ColumnsOptions, columns } from './format/columns.js';
+export { fairnessReport } from './format/lasso.js';
 export { mermaid } from './format/mermaid.js';
 export { steps } from './format/steps.js';
 export { diagram, violationText } from './format/violation.js';
 export { type LiveMessage, type LiveOptions, type LiveStep, LiveSystem } from './live/live.js';
 export { randomChoices, recorded, roundRobin } from './live/strategies.js';
 export {
+  alwaysEventually,
   type Bug,
   bug,
   type DeadlockFreedom,
   deadlockFree,
+  type Eventuality,
   type Invariant,
   invariant,
+  leadsTo,
   type Possibility,
   type Property,
   type PropertyKind,
   possibility,
 } from './property/property.js';
+export { type JudgedLasso, judgeLasso, type Obligation } from './schedule/lasso.js';
 export { confirm, type Replay, replay } from './schedule/replay.js';
 export { formatToken, isToken, parseToken, type Token } from './schedule/token.js';
 export * from './system/errors.js';

@@ -4,7 +4,7 @@ import { Coverage } from '../src/explore/coverage.js';
 import type { Exploration } from '../src/explore/explorer.js';
 import { LocalTables } from '../src/explore/local.js';
 import { exploreNaively } from '../src/explore/naive.js';
-import { explore, ModelError, type System } from '../src/index.js';
+import { type Eventuality, explore, ModelError, type System, type Violation } from '../src/index.js';
 import { LiveSystem } from '../src/live/live.js';
 import { randomNumbers } from '../src/live/strategies.js';
 import { canonical } from '../src/system/canonical.js';
@@ -161,7 +161,7 @@ export interface Findings {
   states: number;
   transitions: number;
   depth: number;
-  /** Per violated property, the length of a shortest schedule. */
+  /** Per violated property, the length of a shortest schedule; of an eventuality, that of its stem. */
   violated: Record<string, number>;
 }
 
@@ -169,8 +169,16 @@ export const findingsOf = ({ states, transitions, depth, properties }: Explorati
   states,
   transitions,
   depth,
-  violated: Object.fromEntries(properties.flatMap(({ name, violation }) => (violation ? [[name, violation.schedule.length] as const] : [])).sort()),
+  violated: Object.fromEntries(
+    properties.flatMap(({ name, violation }) => (violation ? [[name, violation.lasso?.stem ?? violation.schedule.length] as const] : [])).sort(),
+  ),
 });
+
+/** Whether the naive search can be asked to do it. A model that fails is not. */
+export function isSmall(system: System): boolean {
+  const found = attempt(() => explore({ ...system, properties: [] }, { stop: () => false, maxStates: 120 }).exhausted);
+  return 'value' in found && found.value;
+}
 
 /**
  * The second law: the explorer finds what its naive twin finds. For small systems.
@@ -183,4 +191,51 @@ export function naiveEqualsExplorer(system: System): Findings {
   if (!isDeepStrictEqual(naive, explored))
     throw new Error(`${system.id}: the searches differ\n  naive:    ${JSON.stringify(naive)}\n  explorer: ${JSON.stringify(explored)}`);
   return explored;
+}
+
+/**
+ * The third law: the counterexample of an eventuality is one, on live XState. The premise was met somewhere and from there on nothing
+ * reaches what should come; after the loop the system is where it was before it; and each fair choice either changes something in the
+ * loop, or is impossible or without effect in some state of it. Returns the length of the loop.
+ * @throws {Error} when it is none.
+ */
+export function lassoStands(system: System, { property: name, schedule, lasso }: Violation): number {
+  const property = system.properties.find((candidate) => candidate.name === name) as Eventuality;
+  const refuse = (what: string): never => {
+    throw new Error(`${system.id}: the lasso of ${name} (${schedule.join(' ')}, stem ${lasso?.stem}) ${what}`);
+  };
+  if (property.kind !== 'eventuality' || !lasso) return refuse('is none');
+  const live = new LiveSystem(system);
+  const states = [0, ...schedule.map((_, at) => at + 1)].map((at) => {
+    if (at > 0) live.take(system.choices[schedule[at - 1] as number] as Choice);
+    const snapshots = Object.fromEntries(property.actors.map((address) => [address, live.snapshot(address)]));
+    return {
+      identity: live.identity().join('\n'),
+      asks: property.when?.(snapshots) ?? true,
+      reaches: property.reach(snapshots),
+      owed: new Set(live.enabled().flatMap(({ index }) => (changesAfter(system, schedule.slice(0, at), index) ? [index] : []))),
+    };
+  });
+  live.stop();
+  const loop = states.slice(lasso.stem);
+  if (loop[0] === undefined || loop[0].identity !== loop.at(-1)?.identity) refuse('does not close');
+  const since = states.findLastIndex(({ reaches }) => reaches) + 1;
+  if (!states.slice(since).some(({ asks }) => asks)) refuse('leaves nothing open');
+  if (lasso.stem < since) refuse('reaches it in its loop');
+  for (const { index, fair } of system.choices) {
+    const taken = schedule.some((choice, at) => at >= lasso.stem && choice === index && states[at]?.identity !== states[at + 1]?.identity);
+    if (fair && !taken && loop.every(({ owed }) => owed.has(index))) refuse(`owes choice ${index}`);
+  }
+  return schedule.length - lasso.stem;
+}
+
+/** Whether a choice changes the state that a schedule leads to. */
+function changesAfter(system: System, schedule: readonly number[], choice: number): boolean {
+  const live = new LiveSystem(system);
+  for (const index of schedule) live.take(system.choices[index] as Choice);
+  const before = live.identity().join('\n');
+  live.take(system.choices[choice] as Choice);
+  const after = live.identity().join('\n');
+  live.stop();
+  return before !== after;
 }

@@ -1,6 +1,7 @@
 import { type Exploration, type ExploreLimits, type Explorer, exploreAsync, type PropertyResult } from '../explore/explorer.js';
-import type { PropertyKind } from '../property/property.js';
+import type { Property, PropertyKind } from '../property/property.js';
 import { type Case, type Expected, expectedOf, expectedVerdict } from '../scenarios/scenario.js';
+import type { JudgedLasso } from '../schedule/lasso.js';
 import { confirm, type Replay } from '../schedule/replay.js';
 import { formatToken } from '../schedule/token.js';
 import type { System } from '../system/system.js';
@@ -21,7 +22,8 @@ export interface PropertyVerdict {
   verdict: Verdict;
   expected: Expected;
   evaluations: number;
-  counterexample: { length: number; token: string; message: string; replay: Replay } | null;
+  /** `length` is the number of its steps, those of the loop (of an eventuality's `lasso`) included. */
+  counterexample: { length: number; token: string; message: string; lasso: JudgedLasso | null; replay: Replay } | null;
 }
 
 /** A verdict with its receipt. */
@@ -58,21 +60,30 @@ export function tokenOf({ id, system, case: found }: Subject, schedule: readonly
   return formatToken({ name: id, parameters, digest: system.digest, schedule });
 }
 
+const takesAllStates: ReadonlySet<PropertyKind> = new Set(['possibility', 'eventuality']);
+
 /**
  * Ends the search once every expected violation was seen, unless a property is expected to hold: that takes all states. So
- * does a possibility, whichever verdict is expected.
+ * does a possibility or an eventuality, whichever verdict is expected. A system of somebody's own is searched to the first
+ * violation, and these two are judged if there is none.
  */
 function stopRule({ case: found, system }: Subject, all: boolean): (violated: ReadonlySet<string>) => boolean {
   if (all) return () => false;
   if (!found) return () => true;
-  if (system.properties.some(({ kind, name }) => kind === 'possibility' && expectedOf(found.variant, name) !== null)) return () => false;
+  if (system.properties.some(({ kind, name }) => takesAllStates.has(kind) && expectedOf(found.variant, name) !== null)) return () => false;
   if (expectedVerdict(found.variant) !== 'violated') return () => true;
   const expected = system.properties.map(({ name }) => ({ name, verdict: expectedOf(found.variant, name) }));
   if (expected.some(({ verdict }) => verdict === 'holds')) return () => false;
   return (violated) => expected.every(({ name, verdict }) => verdict !== 'violated' || violated.has(name));
 }
 
-const hasPremise: ReadonlySet<PropertyKind> = new Set(['invariant', 'possibility']);
+const hasPremise = (property: Property): boolean =>
+  property.kind === 'invariant' || property.kind === 'possibility' || (property.kind === 'eventuality' && property.when !== undefined);
+/** Properties whose premise no state meets. */
+const untested = ({ properties }: System, verdicts: readonly PropertyVerdict[]): string[] =>
+  verdicts
+    .filter(({ evaluations }, index) => evaluations === 0 && hasPremise(properties[index] as Property))
+    .map(({ name }) => `${name}: no state meets its premise`);
 const verdictOf = (property: PropertyResult, exhausted: boolean): Verdict => (property.violation ? 'violated' : exhausted ? 'holds' : 'inconclusive');
 
 /**
@@ -86,6 +97,7 @@ export async function check(what: Subject | System, options: CheckOptions = {}):
   const variant = subject.case?.variant;
   const properties = exploration.properties.map((property): PropertyVerdict => {
     const { violation } = property;
+    const confirmed = violation && confirm(subject.system, violation);
     return {
       name: property.name,
       kind: property.kind,
@@ -93,12 +105,14 @@ export async function check(what: Subject | System, options: CheckOptions = {}):
       verdict: verdictOf(property, exploration.exhausted),
       expected: variant ? expectedOf(variant, property.name) : null,
       evaluations: property.evaluations,
-      counterexample: violation && {
-        length: violation.schedule.length,
-        token: tokenOf(subject, violation.schedule),
-        message: violation.message,
-        replay: confirm(subject.system, violation),
-      },
+      counterexample: violation &&
+        confirmed && {
+          length: violation.schedule.length,
+          token: tokenOf(subject, violation.schedule),
+          message: violation.message,
+          lasso: confirmed.lasso,
+          replay: confirmed,
+        },
     };
   });
   const verdict: Verdict = properties.some((property) => property.verdict === 'violated') ? 'violated' : exploration.exhausted ? 'holds' : 'inconclusive';
@@ -114,9 +128,7 @@ export async function check(what: Subject | System, options: CheckOptions = {}):
     unexpected: judged.some((judgement) => judgement.verdict !== 'inconclusive' && judgement.verdict !== judgement.expected),
     properties,
     exploration,
-    vacuous: exploration.exhausted
-      ? properties.filter(({ kind, evaluations }) => hasPremise.has(kind) && evaluations === 0).map(({ name }) => `${name}: no state meets its premise`)
-      : [],
+    vacuous: exploration.exhausted ? untested(subject.system, properties) : [],
   };
 }
 

@@ -1,9 +1,8 @@
 import { tokenOf } from '../check/check.js';
-import { columns } from '../format/columns.js';
 import { scheduleDocument } from '../format/json.js';
 import { mermaid } from '../format/mermaid.js';
 import { steps } from '../format/steps.js';
-import { type Found, violationText } from '../format/violation.js';
+import { drawing, type Found, lassoAt, reportOf, violationText } from '../format/violation.js';
 import type { Replay } from '../schedule/replay.js';
 import type { FormatName } from './options.js';
 import type { Target } from './resolve.js';
@@ -28,13 +27,14 @@ export const tokenFor = ({ target, replay }: Shown): string =>
 function inFormat(shown: Shown, format: FormatName): string {
   const { target, replay, found, fold = true } = shown;
   const ending = shown.ending !== undefined ? shown.ending : found && violationText(replay.system, found);
+  const loop = lassoAt(replay, found)?.stem ?? null;
   switch (format) {
     case 'columns':
-      return `${columns(replay, ending, { fold })}\n`;
+      return `${drawing(replay, found, ending, { fold })}\n`;
     case 'steps':
-      return `${steps(replay, ending)}\n`;
+      return [steps(replay, ending, loop), reportOf(replay, found)].flatMap((text) => (text === '' ? [] : [`${text}\n`])).join('\n');
     case 'mermaid':
-      return `${mermaid(replay, ending)}\n`;
+      return `${mermaid(replay, ending, loop)}\n`;
     case 'json':
       return `${JSON.stringify(scheduleDocument(replay, { id: target.subject.id, parameters: target.subject.case?.parameters ?? {}, token: tokenFor(shown), found }), null, 2)}\n`;
   }

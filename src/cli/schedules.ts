@@ -58,14 +58,14 @@ export interface Played extends Replay {
   misfit: ScheduleError | null;
 }
 
-/** Notes the first violation of a run, if the run is at one now. Deadlock is costly to find out. */
+/** Notes the first violation of a run, if the run is at one now. `deadlock`: looks for one, and for a loop, which is costly. */
 export function look(run: Played, deadlock: boolean): void {
   if (run.found) return;
   run.found = violationNow(run, { deadlock });
   run.foundAt = run.steps.length;
 }
 
-/** Runs a schedule live, as far as it fits. Deadlock is looked for at the end only. */
+/** Runs a schedule live, as far as it fits. A deadlock and a loop are looked for at the end only. */
 export function play(system: System, schedule: readonly number[]): Played {
   const live = new LiveSystem(system);
   const run: Played = { system, live, steps: [], found: null, foundAt: 0, misfit: null };

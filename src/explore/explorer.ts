@@ -4,6 +4,7 @@ import type { Choice, System, SystemActor } from '../system/system.js';
 import { Cascade, type StepResult } from './cascade.js';
 import { Coverage } from './coverage.js';
 import type { Decider } from './decider.js';
+import { Eventualities } from './eventuality.js';
 import { changes, charged, checked, LeafTable } from './leaves.js';
 import { LocalTables } from './local.js';
 import { Packing } from './packing.js';
@@ -12,7 +13,7 @@ import { Batch, batchSize, noParent, StateStore } from './store.js';
 import { DecisionTrees } from './trees.js';
 import { type Violation, Watch } from './watch.js';
 
-export type { Violation } from './watch.js';
+export type { Assumption, Lasso, Violation } from './watch.js';
 
 export interface ExploreLimits {
   maxStates?: number;
@@ -24,7 +25,8 @@ export interface ExploreLimits {
 export interface ExploreOptions extends ExploreLimits {
   /**
    * Asked at each property's first violation, with the names violated so far: true ends the search. Default: at the first.
-   * Possibilities are judged once all states were seen, so in a search that ends before they are not.
+   * Possibilities and eventualities are judged once all states were seen, so in a search that ends before they are not; with one
+   * exception: when `maxStates` ends it, eventualities are judged on what was seen, and what is violated there is violated.
    */
   stop?: (violated: ReadonlySet<string>) => boolean;
 }
@@ -35,8 +37,8 @@ export interface PropertyResult {
   description: string;
   violation: Violation | null;
   /**
-   * How often it was put to the test: distinct states of what it reads for an invariant or a possibility (premise met), BUG states
-   * checked for a bug, states for deadlock.
+   * How often it was put to the test: distinct states of what it reads for an invariant, a possibility or an eventuality (premise met),
+   * BUG states checked for a bug, states for deadlock.
    */
   evaluations: number;
 }
@@ -44,7 +46,7 @@ export interface PropertyResult {
 /** What a search found, and what it did to find it. */
 export interface Exploration {
   system: System;
-  /** True if every reachable state was seen, and every possibility judged. */
+  /** True if every reachable state was seen, and every possibility and eventuality judged. */
   exhausted: boolean;
   /** The limit that was hit, in words; null when none was. */
   limit: string | null;
@@ -76,6 +78,7 @@ export class Explorer {
   private readonly store: StateStore;
   private readonly watch: Watch;
   private readonly possibilities: Possibilities;
+  private readonly eventualities: Eventualities;
   private readonly batch: Batch;
   /** By which leaf each state of the batch came about. */
   private readonly batchLeaves = new Int32Array(batchSize);
@@ -114,7 +117,9 @@ export class Explorer {
     });
     this.watch = new Watch(system, this.tables, this.trees, this.store, (state) => this.scheduleTo(state), options.stop ?? (() => true));
     const { tables, store, trees, leaves, roots, deciders } = this;
-    this.possibilities = new Possibilities({ system, tables, store, trees, leaves, roots, deciders });
+    const searched = { system, tables, store, trees, leaves, roots, deciders };
+    this.possibilities = new Possibilities(searched);
+    this.eventualities = new Eventualities(searched, (state) => this.scheduleTo(state));
     this.begin();
   }
 
@@ -132,7 +137,7 @@ export class Explorer {
 
   /** The exploration is over: everything seen and judged, a limit hit, or stopped at a violation. */
   get finished(): boolean {
-    return this.watch.stopped || this.limit !== null || (this.head >= this.store.count && this.possibilities.done);
+    return this.watch.stopped || this.limit !== null || (this.head >= this.store.count && this.possibilities.done && this.eventualities.done);
   }
 
   /** Ends the search as if a limit was hit. */
@@ -140,7 +145,7 @@ export class Explorer {
     if (!this.finished) this.limit = reason;
   }
 
-  /** Expands some thousand states; when there are no more, goes on with the possibilities. */
+  /** Expands some thousand states; when there are no more, goes on with the possibilities, then with the eventualities. */
   slice(): void {
     const started = performance.now();
     const end = Math.min(this.head + sliceStates, this.store.count);
@@ -152,9 +157,15 @@ export class Explorer {
       // A batch is of one level, so that what is found is found in the order of levels.
       this.expandUntil(Math.min(end, this.levelEnd));
     }
-    if (this.head >= this.store.count && !this.finished) this.possibilities.slice(sliceStates);
+    if (this.head >= this.store.count || this.store.count >= this.maxStates) this.judge();
     this.seconds += (performance.now() - started) / 1000;
     this.checkLimits();
+  }
+
+  private judge(): void {
+    if (this.finished) return;
+    if (this.head >= this.store.count && !this.possibilities.done) this.possibilities.slice(sliceStates);
+    else this.eventualities.slice(sliceStates, this.head);
   }
 
   result(): Exploration {
@@ -193,21 +204,25 @@ export class Explorer {
     return schedule.reverse();
   }
 
-  /** A shortest one: a possibility can also be named by the tags of a BUG state. */
+  /** A shortest one: a possibility or an eventuality can also be named by the tags of a BUG state. */
   private violationOf(property: number): Violation | null {
     const seen = this.watch.violations[property] ?? null;
+    const endless = this.eventualities.violations.get(property);
+    if (endless) return seen && seen.schedule.length <= (endless.lasso?.stem ?? 0) ? seen : endless;
     const state = this.possibilities.violatedAt.get(property);
     if (state === undefined) return seen;
     const schedule = this.scheduleTo(state);
     if (seen && seen.schedule.length <= schedule.length) return seen;
     const spec = this.system.properties[property] as Possibility;
-    return { property: spec.name, schedule, message: outOfReach(spec) };
+    return { property: spec.name, schedule, message: outOfReach(spec), lasso: null };
   }
 
   private evaluationsOf(kind: PropertyKind, property: number): number {
     if (kind === 'deadlock') return this.head;
     if (kind === 'bug') return this.transitions;
-    return (kind === 'possibility' ? this.possibilities.evaluations.get(property) : this.watch.evaluations[property]) ?? 0;
+    if (kind === 'possibility') return this.possibilities.evaluationsOf(property);
+    if (kind === 'eventuality') return this.eventualities.evaluationsOf(property);
+    return this.watch.evaluations[property] ?? 0;
   }
 
   private get maxStates(): number {
@@ -215,7 +230,7 @@ export class Explorer {
   }
 
   private get bytes(): number {
-    return this.store.bytes + this.batch.bytes + this.trees.bytes + this.leaves.bytes + this.possibilities.bytes;
+    return this.store.bytes + this.batch.bytes + this.trees.bytes + this.leaves.bytes + this.possibilities.bytes + this.eventualities.bytes;
   }
 
   private begin(): void {
@@ -327,7 +342,7 @@ export class Explorer {
   private checkLimits(): void {
     const { maxSeconds = Number.POSITIVE_INFINITY, maxMemory = Number.POSITIVE_INFINITY } = this.options;
     if (this.finished) return;
-    if (this.store.count >= this.maxStates) this.limit = `${this.maxStates} states`;
+    if (this.store.count >= this.maxStates && this.eventualities.done) this.limit = `${this.maxStates} states`;
     else if (this.seconds >= maxSeconds) this.limit = `${maxSeconds} seconds`;
     else if (this.bytes >= maxMemory) this.limit = `${maxMemory} bytes of memory`;
   }

@@ -1,36 +1,15 @@
-import type { Possibility } from '../property/property.js';
-import { InternalError, ModelError, messageOf } from '../system/errors.js';
-import type { System, SystemActor } from '../system/system.js';
+import { InternalError, ModelError } from '../system/errors.js';
 import type { Decider } from './decider.js';
-import { changes, type LeafTable } from './leaves.js';
-import type { LocalTables } from './local.js';
-import type { StateStore } from './store.js';
-import type { DecisionTrees } from './trees.js';
-
-/** What a search has when all states were seen. */
-export interface Searched {
-  system: System;
-  tables: LocalTables;
-  store: StateStore;
-  trees: DecisionTrees;
-  leaves: LeafTable;
-  roots: Int32Array;
-  deciders: readonly Decider[];
-}
+import type { Searched } from './graph.js';
+import { changes } from './leaves.js';
+import { premise, reached, Truths } from './truths.js';
 
 interface Judged {
   property: number;
-  spec: Possibility;
-  actors: number[];
+  truths: Truths;
   /** Its bit in the marks. */
   bit: number;
-  /** Its decision tree over the actors that it reads; a leaf if it reads none, 0 while that is not known. */
-  root: number;
 }
-
-/** Leaves of a possibility's tree: these, added up. */
-const premise = 1;
-const reached = 2;
 
 /**
  * Judges the possibilities of a system once all its states are known: marks the states in which what is to be reached
@@ -40,8 +19,6 @@ const reached = 2;
 export class Possibilities {
   /** Per violated property, the first state found that meets the premise and cannot get there. */
   readonly violatedAt = new Map<number, number>();
-  /** Per property: distinct states of what it reads that met the premise. */
-  readonly evaluations = new Map<number, number>();
   private readonly judged: Judged[];
   /** Per state, the possibilities that are known to be within reach, a bit each. */
   private marks = new Uint8Array(0) as Uint8Array | Uint32Array;
@@ -56,10 +33,7 @@ export class Possibilities {
     const { system } = searched;
     const specs = system.properties.flatMap((spec, property) => (spec.kind === 'possibility' ? [{ property, spec }] : []));
     if (specs.length > 32) throw new ModelError(`system '${system.id}' has ${specs.length} possibilities; at most 32 can be told apart`);
-    this.judged = specs.map(({ property, spec }, index) => {
-      const actors = spec.actors.map((address) => system.actors.find((actor) => actor.address === address)?.index as number);
-      return { property, spec, actors, bit: 1 << index, root: 0 };
-    });
+    this.judged = specs.map(({ property, spec }, index) => ({ property, truths: new Truths(searched, spec), bit: 1 << index }));
     this.phase = specs.length > 0 ? 'marking' : 'done';
   }
 
@@ -71,6 +45,11 @@ export class Possibilities {
     return this.marks.byteLength;
   }
 
+  /** Of a possibility: distinct states of what it reads that met its premise. */
+  evaluationsOf(property: number): number {
+    return this.judged.find((judged) => judged.property === property)?.truths.evaluations ?? 0;
+  }
+
   /** Goes on by so many states. All states have to be in the store. */
   slice(states: number): void {
     const { count } = this.searched.store;
@@ -80,20 +59,16 @@ export class Possibilities {
   }
 
   private begin(): void {
-    const { store, trees } = this.searched;
+    const { store } = this.searched;
     this.marks = this.judged.length <= 8 ? new Uint8Array(store.count) : new Uint32Array(store.count);
     this.successor = new Int32Array(store.width);
-    for (const judged of this.judged) {
-      if (judged.actors[0] !== undefined) judged.root = trees.node(judged.actors[0]);
-      this.evaluations.set(judged.property, 0);
-    }
   }
 
   private mark(end: number): void {
     if (this.at === 0) this.begin();
     for (; this.at < end; this.at++) {
       for (const judged of this.judged) {
-        const truth = this.truthIn(judged, this.at);
+        const truth = judged.truths.in(this.at);
         if (truth & reached) this.marks[this.at] = (this.marks[this.at] as number) | judged.bit;
         else if (truth & premise) this.asked |= judged.bit;
       }
@@ -123,7 +98,7 @@ export class Possibilities {
       const missing = this.asked & ~(this.marks[this.at] as number);
       if (missing === 0) continue;
       for (const judged of this.judged) {
-        if ((missing & judged.bit) === 0 || (this.truthIn(judged, this.at) & premise) === 0) continue;
+        if ((missing & judged.bit) === 0 || (judged.truths.in(this.at) & premise) === 0) continue;
         this.violatedAt.set(judged.property, this.at);
         this.asked &= ~judged.bit;
       }
@@ -153,34 +128,5 @@ export class Possibilities {
       }
     }
     return found;
-  }
-
-  /** What is true of a possibility in a state; evaluated once for each tuple of the local states that it reads. */
-  private truthIn(judged: Judged, state: number): number {
-    const { store, trees } = this.searched;
-    const at = state * store.width;
-    const known = trees.find(judged.root, store.words, at);
-    if (known !== 0) return ~known;
-    const reads = judged.actors.map((actor) => ({ actor, id: store.packing.read(store.words, at, actor) }));
-    const truth = this.evaluate(judged.spec, reads);
-    if (reads.length > 0) trees.insert(judged.root, reads, truth);
-    else judged.root = ~truth;
-    if (truth & premise) this.evaluations.set(judged.property, (this.evaluations.get(judged.property) as number) + 1);
-    return truth;
-  }
-
-  private evaluate(spec: Possibility, reads: readonly { actor: number; id: number }[]): number {
-    const { system, tables } = this.searched;
-    const snapshots = Object.fromEntries(
-      reads.map(({ actor, id }) => {
-        const owner = system.actors[actor] as SystemActor;
-        return [owner.address, tables.local(owner, id).snapshot];
-      }),
-    );
-    try {
-      return (spec.when(snapshots) ? premise : 0) + (spec.reach(snapshots) ? reached : 0);
-    } catch (error) {
-      throw new ModelError(`system '${system.id}': possibility '${spec.name}' threw: ${messageOf(error)}`);
-    }
   }
 }

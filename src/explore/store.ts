@@ -73,6 +73,23 @@ export class Batch {
   }
 }
 
+/** States that are looked up together: `count` of them, which follow on each other in `words`. */
+export class Lookups {
+  readonly words: Int32Array;
+  /** Afterwards, the numbers of the states; -1 of those that are not there. */
+  readonly hashes: Int32Array;
+  readonly entries: Int32Array;
+  readonly touched: Int32Array;
+  count = 0;
+
+  constructor(most: number, width: number) {
+    this.words = new Int32Array(most * width);
+    this.hashes = new Int32Array(most);
+    this.entries = new Int32Array(most);
+    this.touched = new Int32Array(most);
+  }
+}
+
 /**
  * The visited table: every state once, in the order of discovery (which makes it the search's queue too), with its parent
  * and the choice that led to it. A slot of the hash table holds a state's number and, in the bits above, a tag of its
@@ -183,11 +200,41 @@ export class StateStore {
     return -1;
   }
 
+  /** The numbers of several states, as {@link find} tells them, in place of their hashes. */
+  findAll(looked: Lookups): void {
+    const { words: from, hashes, entries, count } = looked;
+    for (let i = 0; i < count; i++) hashes[i] = this.hash(from, i * this.width);
+    this.fetch(looked);
+    const { slots, words, slotShift, slotFactor, numberBits, width } = this;
+    const numberMask = 2 ** numberBits - 1;
+    const last = slots.length - 1;
+    for (let i = 0; i < count; i++) {
+      const hash = hashes[i] as number;
+      const tag = hash << numberBits;
+      const at = i * width;
+      let slot = imul(hash >>> slotShift, slotFactor) >>> 2;
+      let state = -1;
+      for (let entry = entries[i] as number; entry !== 0; entry = slots[slot] as number) {
+        if ((entry ^ tag) >>> numberBits === 0) {
+          const candidate = (entry & numberMask) - 1;
+          let word = 0;
+          while (word < width && words[candidate * width + word] === from[at + word]) word++;
+          if (word === width) {
+            state = candidate;
+            break;
+          }
+        }
+        slot = slot === last ? 0 : slot + 1;
+      }
+      hashes[i] = state;
+    }
+  }
+
   /**
    * Reads the slots of a batch's hashes, and a word of each state that they name. The loops have nothing to decide, so
    * that the reads, nearly all of them cache misses, overlap; what looks closely afterwards finds them in the cache.
    */
-  private fetch({ entries, touched, hashes, count }: Batch): void {
+  private fetch({ entries, touched, hashes, count }: Pick<Lookups, 'entries' | 'touched' | 'hashes' | 'count'>): void {
     const { slots, slotShift, slotFactor, words, width, numberBits } = this;
     const numberMask = 2 ** numberBits - 1;
     for (let i = 0; i < count; i++) entries[i] = slots[imul((hashes[i] as number) >>> slotShift, slotFactor) >>> 2] as number;

@@ -11,6 +11,28 @@ export interface Violation {
   property: string;
   schedule: readonly number[];
   message: string;
+  /** Of an eventuality only: the schedule ends with steps that can be repeated for ever. */
+  lasso: Lasso | null;
+}
+
+/** How a schedule goes on for ever without what should come, and fairly so. */
+export interface Lasso {
+  /** Steps before the loop, on a shortest way there. If that is the whole schedule, nothing that is fair is left to happen. */
+  stem: number;
+  /** Each of them alone, assumed of every run, would make the property hold. */
+  cures: readonly Assumption[];
+  /** Assumptions that were not tried, since there are too many states to search again. */
+  untried: number;
+}
+
+/**
+ * What could be assumed of a choice beyond weak fairness. `strong`: possible again and again, it is taken. `weak`: of a choice of
+ * the environment, what holds for others. `finite`: of a choice of the environment, that it is taken only so often.
+ */
+export interface Assumption {
+  kind: 'strong' | 'weak' | 'finite';
+  /** Its number in the system. */
+  choice: number;
 }
 
 interface Watched {
@@ -149,7 +171,7 @@ export class Watch {
   }
 
   private violate(property: number, schedule: readonly number[], message: string): void {
-    this.violations[property] = { property: this.system.properties[property]?.name as string, schedule, message };
+    this.violations[property] = { property: this.system.properties[property]?.name as string, schedule, message, lasso: null };
     const violated = new Set(this.violations.flatMap((violation) => (violation ? [violation.property] : [])));
     this.stopped ||= this.stop(violated);
   }

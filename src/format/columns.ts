@@ -3,14 +3,17 @@ import type { Replay } from '../schedule/replay.js';
 import type { SystemActor } from '../system/system.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
 import { actingBefore } from './before.js';
+import { loopMark } from './lasso.js';
 import { brief, choiceText, count } from './text.js';
 import { row, wrap } from './wrap.js';
 
 export interface ColumnsOptions {
-  /** Fold uneventful stretches (default). */
+  /** Fold uneventful stretches before the loop (default). */
   fold?: boolean;
   /** Characters a line; default 75, what a commit message has room for. */
   width?: number;
+  /** Steps before those that repeat for ever, if some do; a line marks where they begin. */
+  loop?: number | null;
   /** What a step does, where the state before it does not say it. */
   name?: (step: LiveStep, before: AnySnapshot) => string | null;
 }
@@ -83,14 +86,14 @@ function uneventful(steps: readonly LiveStep[]): boolean[] {
 
 const shortestFolded = 4;
 
-/** Keeps the first and the last of each long run of uneventful steps of one lane. */
-function fold(steps: readonly LiveStep[], cells: readonly Cell[]): Cell[] {
+/** Keeps the first and the last of each long run of uneventful steps of one lane, of the steps before one. */
+function fold(steps: readonly LiveStep[], cells: readonly Cell[], to: number): Cell[] {
   const quiet = uneventful(steps);
   const lane = (at: number): string => laneOf((steps[at] as LiveStep).choice.actor);
   const kept: Cell[] = [];
-  for (let at = 0; at < steps.length; ) {
+  for (let at = 0; at < to; ) {
     let end = at + 1;
-    while (quiet[at] && end < steps.length && quiet[end] && lane(end) === lane(at)) end++;
+    while (quiet[at] && end < to && quiet[end] && lane(end) === lane(at)) end++;
     const run = cells.slice(at, end);
     const [first, last] = [run[0] as Cell, run.at(-1) as Cell];
     if (run.length >= shortestFolded) kept.push(first, { column: first.column, text: `... (${count(run.length - 2, 'step')})` }, last);
@@ -106,6 +109,8 @@ function fold(steps: readonly LiveStep[], cells: readonly Cell[]): Cell[] {
  */
 export function columns(replay: Replay, ending: string | null, options: ColumnsOptions = {}): string {
   const { fold: folding = true, width: total = 75 } = options;
+  const length = replay.steps.length;
+  const loop = Math.min(options.loop ?? length, length);
   const { titles, place } = arrange(replay, total);
   const width = widthOf(titles.length, total);
   const gap = gapOf(titles.length);
@@ -114,17 +119,21 @@ export function columns(replay: Replay, ending: string | null, options: ColumnsO
     const { column, prefix } = place(step.choice.actor);
     return { column, text: prefix + textOf(step, before[at] as AnySnapshot, options.name) };
   });
-  const shown = folding ? fold(replay.steps, cells) : cells;
-  return [
-    ...row(titles, width, gap),
-    titles.map(() => '-'.repeat(width)).join(' '.repeat(gap)),
-    ...shown.flatMap(({ column, text }) =>
+  const drawn = (shown: readonly Cell[]): string[] =>
+    shown.flatMap(({ column, text }) =>
       row(
         titles.map((_, at) => (at === column ? text : '')),
         width,
         gap,
       ),
-    ),
+    );
+  return [
+    ...row(titles, width, gap),
+    titles.map(() => '-'.repeat(width)).join(' '.repeat(gap)),
+    ...drawn(folding ? fold(replay.steps, cells, loop) : cells.slice(0, loop)),
+    ...(loop < length ? [loopMark(loop, length, titles.length * (width + gap) - gap)] : []),
+    // What goes round is what there is to see, however few take part.
+    ...drawn(cells.slice(loop)),
     ...(ending === null ? [] : wrap(`=> ${ending}`, total, 3)),
   ].join('\n');
 }

@@ -1,7 +1,7 @@
-import { type CheckResult, counterexampleOf } from '../check/check.js';
-import { columns } from './columns.js';
+import { type CheckResult, counterexampleOf, type PropertyVerdict } from '../check/check.js';
+import { lengthText } from './lasso.js';
 import { expectationOf, outcomeOf } from './outcome.js';
-import { violationText } from './violation.js';
+import { diagram } from './violation.js';
 
 /** What XML 1.0 has no way to write, not even escaped. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
@@ -21,10 +21,14 @@ function element(name: string, attributes: Readonly<Record<string, string | numb
 
 const timeOf = (results: readonly CheckResult[]): string => results.reduce((sum, { exploration }) => sum + exploration.seconds, 0).toFixed(3);
 
+/** The property, and of a lasso how its steps divide. */
+const nameOf = ({ name, counterexample }: PropertyVerdict): string =>
+  counterexample?.lasso ? `${name} in ${lengthText(counterexample.length, counterexample.lasso)}` : name;
+
 function failure(result: CheckResult): string {
   const found = counterexampleOf(result);
   const expected = expectationOf(result);
-  const message = `${result.verdict}${expected === null ? '' : `, expected: ${expected}`}${found ? ` (${found.name})` : ''}`;
+  const message = `${result.verdict}${expected === null ? '' : `, expected: ${expected}`}${found ? ` (${nameOf(found)})` : ''}`;
   const text = violated(result);
   return text === '' ? element('failure', { message, type: result.verdict }) : element('failure', { message, type: result.verdict }, text);
 }
@@ -33,8 +37,7 @@ function failure(result: CheckResult): string {
 function violated(result: CheckResult): string {
   const found = counterexampleOf(result);
   if (!found?.counterexample) return '';
-  const { message, replay, token } = found.counterexample;
-  return `${columns(replay, violationText(result.subject.system, { property: found.name, message }))}\n\nshootdown replay '${token}'\n`;
+  return `${diagram(found)}\n\nshootdown replay '${found.counterexample.token}'\n`;
 }
 
 function testcase(result: CheckResult, suite: string): string {

@@ -1,11 +1,12 @@
 import type { CheckResult, PropertyVerdict } from '../check/check.js';
+import { lengthText } from './lasso.js';
 import { count, thousands } from './text.js';
 
 const list = (title: string, items: readonly string[]): string[] =>
   items.length === 0 ? [] : [`${title} (${items.length})`, ...items.map((item) => `  ${item}`)];
 
 function property({ name, verdict, evaluations, counterexample, kind }: PropertyVerdict): string {
-  const how = counterexample ? `${verdict} in ${count(counterexample.length, 'step')}` : verdict;
+  const how = counterexample ? `${verdict} in ${lengthText(counterexample.length, counterexample.lasso)}` : verdict;
   const tested = evaluations === 0 ? 'never tested' : `tested ${thousands(evaluations)} times`;
   return `${name} (${kind}): ${how}, ${tested}`;
 }

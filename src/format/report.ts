@@ -25,6 +25,7 @@ interface ResultDocument {
     verdict: Verdict;
     expected: Expected;
     evaluations: number;
+    /** `loop`: steps before those that repeat for ever; as many as `length`: nothing more happens. Null for all but eventualities. */
     counterexample: { length: number; loop: number | null; token: string } | null;
   }[];
   states: number;
@@ -43,7 +44,11 @@ const propertyDocument = (result: CheckResult, property: PropertyVerdict): Resul
   verdict: property.verdict,
   expected: expectationFor(result, property),
   evaluations: property.evaluations,
-  counterexample: property.counterexample && { length: property.counterexample.length, loop: null, token: property.counterexample.token },
+  counterexample: property.counterexample && {
+    length: property.counterexample.length,
+    loop: property.counterexample.lasso?.stem ?? null,
+    token: property.counterexample.token,
+  },
 });
 
 function resultDocument(result: CheckResult): ResultDocument {

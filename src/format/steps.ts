@@ -1,11 +1,16 @@
 import type { Replay } from '../schedule/replay.js';
 import { changesOf } from './changes.js';
+import { loopMark } from './lasso.js';
 import { choiceText, inFull, plain } from './text.js';
 
-/** A schedule as a numbered list: each step's choice, its messages, and what it changed. */
-export function steps(replay: Replay, ending: string | null): string {
+/**
+ * A schedule as a numbered list: each step's choice, its messages, and what it changed.
+ * @param loop Steps before those that repeat for ever, if some do.
+ */
+export function steps(replay: Replay, ending: string | null, loop: number | null = null): string {
   const lines: string[] = [];
   for (const step of replay.steps) {
+    if (step.number - 1 === loop) lines.push(loopMark(loop, replay.steps.length, 75));
     const indent = ' '.repeat(`${step.number}. `.length);
     lines.push(`${step.number}. ${step.choice.actor.address}: ${choiceText(step.choice)}`);
     // A message from nobody is the choice itself.

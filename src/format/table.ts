@@ -1,4 +1,5 @@
 import type { CheckResult, PropertyVerdict } from '../check/check.js';
+import { lengthText } from './lasso.js';
 import { expectationFor, expectationOf, outcomeOf, summarise } from './outcome.js';
 import { count, thousands } from './text.js';
 
@@ -29,8 +30,9 @@ function judgement(result: CheckResult): string {
 
 function remark(result: CheckResult, property: PropertyVerdict): string[] {
   const expected = result.subject.case ? expectationFor(result, property) : null;
-  if (property.counterexample)
-    return [`${property.name} violated in ${count(property.counterexample.length, 'step')}${expected === 'holds' ? ', expected to hold' : ''}`];
+  const { counterexample } = property;
+  if (counterexample)
+    return [`${property.name} violated in ${lengthText(counterexample.length, counterexample.lasso)}${expected === 'holds' ? ', expected to hold' : ''}`];
   return expected === 'violated' ? [`${property.name} ${property.verdict === 'holds' ? 'holds' : 'undecided'}, expected to be violated`] : [];
 }
 

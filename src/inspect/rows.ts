@@ -19,13 +19,14 @@ function isIdle(walk: Walk, number: number): boolean {
 
 /**
  * The rows of a walk. With `fold`, stretches of one lane that concern nobody else are one row each; one that holds a step of `open` is
- * not folded.
+ * not folded. A stretch does not reach across the beginning of a loop, which is after step `loop`, and the first step of one is shown.
  */
-export function rowsOf(walk: Walk, { fold, open }: { fold: boolean; open: ReadonlySet<number> }): Row[] {
+export function rowsOf(walk: Walk, { fold, open, loop = null }: { fold: boolean; open: ReadonlySet<number>; loop?: number | null }): Row[] {
   const rows: Row[] = [];
   for (let number = 1; number <= walk.length; ) {
     let end = number;
-    if (fold && isIdle(walk, number)) while (end < walk.length && isIdle(walk, end + 1) && laneOf(walk, end + 1) === laneOf(walk, number)) end++;
+    if (fold && isIdle(walk, number) && number - 1 !== loop)
+      while (end < walk.length && end !== loop && isIdle(walk, end + 1) && laneOf(walk, end + 1) === laneOf(walk, number)) end++;
     const isOpen = (): boolean => Array.from({ length: end - number + 1 }, (_, at) => number + at).some((step) => open.has(step));
     if (end - number + 1 >= shortestFolded && !isOpen()) rows.push({ kind: 'fold', from: number, to: end });
     else for (let step = number; step <= end; step++) rows.push({ kind: 'step', number: step });

@@ -2,7 +2,9 @@ import type { AnyTransitionDefinition } from 'xstate';
 import { Cascade, type StepResult } from '../explore/cascade.js';
 import { Coverage } from '../explore/coverage.js';
 import { LocalTables } from '../explore/local.js';
-import { type Property, violatedBy } from '../property/property.js';
+import { type Eventuality, type Property, violatedBy } from '../property/property.js';
+import type { Course } from '../schedule/course.js';
+import { isOpen, type JudgedLasso, judge } from '../schedule/lasso.js';
 import { ScheduleError } from '../system/errors.js';
 import { startingAt } from '../system/starting-at.js';
 import { type Choice, choiceAt, labelOf, type System, type SystemActor } from '../system/system.js';
@@ -24,8 +26,13 @@ export interface WalkStep {
 
 export interface PropertyTruth {
   property: Property;
-  /** `untested`: the premise is not met. `open`: what is to be possible is not so yet; whether it can be is not seen in one state. */
+  /**
+   * `untested`: the premise is not met. `open`: what is to be possible, or to come, is not there yet; whether it can be, or will, is not
+   * seen in one state.
+   */
   truth: 'holds' | 'violated' | 'untested' | 'open';
+  /** Of an eventuality that is violated: how the schedule so far goes on for ever. */
+  lasso: JudgedLasso | null;
 }
 
 /**
@@ -179,18 +186,38 @@ export class Walk {
 
   /** Which properties hold after so many steps. */
   truths(at = this.length): PropertyTruth[] {
-    return this.system.properties.map((property) => ({ property, truth: this.truthOf(property, at) }));
+    return this.system.properties.map((property) => {
+      const lasso = property.kind === 'eventuality' ? this.lasso(property, at) : null;
+      return { property, truth: lasso ? 'violated' : this.truthOf(property, at), lasso };
+    });
+  }
+
+  /** Steps before those that can be repeated for ever, if the schedule so far violates an eventuality by them; else null. */
+  loop(at = this.length): number | null {
+    return this.truths(at).find(({ lasso }) => lasso !== null)?.lasso?.stem ?? null;
+  }
+
+  /** How an eventuality is violated when the schedule, after so many steps, goes on for ever with the last of them; null if it is not. */
+  private lasso(property: Eventuality, at: number): JudgedLasso | null {
+    const judged = judge(this.courseTo(at), property);
+    return 'refused' in judged ? null : judged;
+  }
+
+  private courseTo(at: number): Course {
+    return {
+      system: this.system,
+      taken: this.taken.slice(0, at),
+      snapshot: (actor, state) => this.snapshot(actor, state),
+      key: (state) => this.key(state),
+      isEnabled: (choice, state) => this.step(choice, state) !== null,
+      changes: (choice, state) => this.changes(choice, state),
+    };
   }
 
   private truthOf(property: Property, at: number): PropertyTruth['truth'] {
     switch (property.kind) {
-      case 'bug': {
-        const bugs = [
-          ...(this.results[at - 1]?.bugs ?? []),
-          ...this.system.actors.flatMap((actor) => this.tables.local(actor, this.stateAt(at)[actor.index] as number).bugs),
-        ];
-        return bugs.some(({ tags }) => violatedBy(this.system.properties, tags).includes(property.name)) ? 'violated' : 'holds';
-      }
+      case 'bug':
+        return this.enteredBug(property.name, at) ? 'violated' : 'holds';
       case 'invariant': {
         const snapshots = this.snapshotsOf(property.actors, at);
         if (property.when && !property.when(snapshots)) return 'untested';
@@ -201,11 +228,26 @@ export class Walk {
         if (!property.when(snapshots)) return 'untested';
         return property.reach(snapshots) ? 'holds' : 'open';
       }
+      case 'eventuality': {
+        if (this.enteredBug(property.name, at)) return 'violated';
+        if (isOpen(this.courseTo(at), property)) return 'open';
+        const snapshots = this.snapshotsOf(property.actors, at);
+        const isAnswer = (property.when?.(snapshots) ?? true) || (at > 0 && isOpen(this.courseTo(at - 1), property));
+        return isAnswer && property.reach(snapshots) ? 'holds' : 'untested';
+      }
       case 'deadlock': {
         const stuck = this.system.actors.some((actor) => actor.path && !rests(this.snapshot(actor, at)));
         return stuck && !this.system.choices.some((choice) => choice.fair && this.changes(choice, at)) ? 'violated' : 'holds';
       }
     }
+  }
+
+  private enteredBug(name: string, at: number): boolean {
+    const bugs = [
+      ...(this.results[at - 1]?.bugs ?? []),
+      ...this.system.actors.flatMap((actor) => this.tables.local(actor, this.stateAt(at)[actor.index] as number).bugs),
+    ];
+    return bugs.some(({ tags }) => violatedBy(this.system.properties, tags).includes(name));
   }
 
   private snapshotsOf(addresses: readonly string[], at: number): Record<string, AnySnapshot> {

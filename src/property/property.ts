@@ -1,7 +1,6 @@
 import type { Address } from '../system/message.js';
 
-/** An eventuality under fairness has its place here (`kind: 'eventuality'`); it needs a search for fair cycles. */
-export type PropertyKind = 'bug' | 'invariant' | 'possibility' | 'deadlock';
+export type PropertyKind = 'bug' | 'invariant' | 'possibility' | 'eventuality' | 'deadlock';
 
 /**
  * No actor enters a state tagged `BUG` (the model's BUG_ON or WARN_ON). A BUG state that also carries names of
@@ -40,6 +39,21 @@ export interface Possibility<S = any> {
   reach: (snapshots: S) => boolean;
 }
 
+/**
+ * On every fair run, whenever the premise is met, a state comes (that one, or a later one) in which something holds: the premise
+ * leads to it. Without a premise: always, eventually. It reads only the actors it names. A run is weakly fair, choice by choice: no
+ * choice that is fair stays possible for ever, and able to change something, without being taken; choices of the environment need never be.
+ */
+// biome-ignore lint/suspicious/noExplicitAny: as for an invariant
+export interface Eventuality<S = any> {
+  kind: 'eventuality';
+  name: string;
+  description: string;
+  actors: readonly Address[];
+  when?: (snapshots: S) => boolean;
+  reach: (snapshots: S) => boolean;
+}
+
 /** Every path can go on or is where it may rest (a state tagged `rest`, or done). */
 export interface DeadlockFreedom {
   kind: 'deadlock';
@@ -47,7 +61,7 @@ export interface DeadlockFreedom {
   description: string;
 }
 
-export type Property = Bug | Invariant | Possibility | DeadlockFreedom;
+export type Property = Bug | Invariant | Possibility | Eventuality | DeadlockFreedom;
 
 /**
  * An invariant. `S` maps the addresses it reads to their snapshots' types:
@@ -68,6 +82,24 @@ export function possibility<S extends object>(
   spec: { actors: readonly (keyof S & Address)[]; when: (snapshots: S) => boolean; reach: (snapshots: S) => boolean },
 ): Possibility<S> {
   return { kind: 'possibility', name, description, ...spec };
+}
+
+/** An eventuality: whenever `when` holds, `reach` holds then or later. `S` as for {@link invariant}. */
+export function leadsTo<S extends object>(
+  name: string,
+  description: string,
+  spec: { actors: readonly (keyof S & Address)[]; when: (snapshots: S) => boolean; reach: (snapshots: S) => boolean },
+): Eventuality<S> {
+  return { kind: 'eventuality', name, description, ...spec };
+}
+
+/** An eventuality: `reach` holds again and again, for ever. `S` as for {@link invariant}. */
+export function alwaysEventually<S extends object>(
+  name: string,
+  description: string,
+  spec: { actors: readonly (keyof S & Address)[]; reach: (snapshots: S) => boolean },
+): Eventuality<S> {
+  return { kind: 'eventuality', name, description, ...spec };
 }
 
 /** What is said of a possibility that is violated. */

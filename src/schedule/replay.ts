@@ -1,9 +1,11 @@
-import type { Violation } from '../explore/explorer.js';
+import type { Lasso, Violation } from '../explore/explorer.js';
 import { type LiveOptions, type LiveStep, LiveSystem } from '../live/live.js';
-import { violatedBy } from '../property/property.js';
+import { type Eventuality, violatedBy } from '../property/property.js';
 import { InternalError } from '../system/errors.js';
 import { type Choice, choiceAt, type System } from '../system/system.js';
 import { rests } from '../system/view.js';
+import { LiveCourse } from './course.js';
+import { type JudgedLasso, judge, judgeLasso } from './lasso.js';
 
 /** A schedule as it ran live. */
 export interface Replay {
@@ -22,6 +24,12 @@ export function replay(system: System, schedule: readonly number[], options: Liv
   return { system, steps, live };
 }
 
+/** A counterexample as it ran live. */
+export interface Confirmed extends Replay {
+  /** Of an eventuality: why it goes on for ever, and fairly so. */
+  lasso: JudgedLasso | null;
+}
+
 /** Whether the last step entered a BUG state that violates the property. */
 export const entersBug = ({ system, live }: Pick<Replay, 'system' | 'live'>, name: string): boolean =>
   live.bugs().some(({ tags }) => violatedBy(system.properties, tags).includes(name));
@@ -29,7 +37,8 @@ export const entersBug = ({ system, live }: Pick<Replay, 'system' | 'live'>, nam
 /**
  * Whether the live system, as it is now, violates the property (a BUG: whether one was entered in the last step). Of a
  * possibility a live run shows that its premise is met and that it is not reached here; that nothing further
- * reaches it is the explorer's word.
+ * reaches it is the explorer's word. An eventuality is violated by a run that can repeat its last steps for ever, which is
+ * costly to find out.
  */
 export function violatesNow({ system, live, steps }: Replay, name: string): boolean {
   const property = system.properties.find((candidate) => candidate.name === name);
@@ -43,6 +52,8 @@ export function violatesNow({ system, live, steps }: Replay, name: string): bool
       const snapshots = Object.fromEntries(property.actors.map((address) => [address, live.snapshot(address)]));
       return property.when(snapshots) && !property.reach(snapshots);
     }
+    case 'eventuality':
+      return judgeLasso({ system, live, steps }, property) !== null;
     case 'deadlock': {
       const moves = live.enabled().some((choice) => choice.fair && changes(system, steps, choice.index));
       return !moves && system.actors.some(({ path, address }) => path && !rests(live.snapshot(address)));
@@ -65,19 +76,28 @@ function changes(system: System, steps: readonly LiveStep[], choice: number): bo
   return before !== after;
 }
 
+/** The lasso of a counterexample as live XState judges it. @throws {InternalError} when it is none. */
+function confirmLasso(run: Replay, property: Eventuality, { stem, cures, untried }: Lasso): JudgedLasso {
+  const judged = judge(new LiveCourse(run), property, stem);
+  if ('refused' in judged) throw new InternalError(`${run.system.id}: the counterexample of '${property.name}' does not violate it live: it ${judged.refused}`);
+  return { ...judged, cures, untried };
+}
+
 /**
  * Replays a counterexample and makes sure that it is one.
  * @throws {InternalError} when explorer and live run disagree.
  */
-export function confirm(system: System, violation: Violation): Replay {
+export function confirm(system: System, { property: name, schedule, lasso }: Violation): Confirmed {
   let run: Replay;
   try {
-    run = replay(system, violation.schedule);
+    run = replay(system, schedule);
   } catch (error) {
-    throw new InternalError(
-      `${system.id}: the counterexample of '${violation.property}' does not run live: ${error instanceof Error ? error.message : String(error)}`,
-    );
+    throw new InternalError(`${system.id}: the counterexample of '${name}' does not run live: ${error instanceof Error ? error.message : String(error)}`);
   }
-  if (!violatesNow(run, violation.property)) throw new InternalError(`${system.id}: the counterexample of '${violation.property}' does not violate it live`);
-  return run;
+  const property = system.properties.find((candidate) => candidate.name === name);
+  if (lasso && property?.kind === 'eventuality') return { ...run, lasso: confirmLasso(run, property, lasso) };
+  // Without a lasso it is a BUG state that violates an eventuality.
+  const violated = property?.kind === 'eventuality' ? entersBug(run, name) : violatesNow(run, name);
+  if (!violated) throw new InternalError(`${system.id}: the counterexample of '${name}' does not violate it live`);
+  return { ...run, lasso: null };
 }

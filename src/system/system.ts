@@ -1,5 +1,5 @@
 import type { AnyActorLogic, EventFromLogic, InputFrom } from 'xstate';
-import { bug, deadlockFree, type Property } from '../property/property.js';
+import { bug, deadlockFree, type Property, type PropertyKind } from '../property/property.js';
 import { fingerprint } from './canonical.js';
 import { ModelError, ScheduleError } from './errors.js';
 import { delayedEvents, isMachine, outline, refuseUnsupported } from './logic.js';
@@ -80,6 +80,18 @@ export const schedulerAddress = 'scheduler';
 
 const asEvent = (choice: string | { type: string }): { type: string } => (typeof choice === 'string' ? { type: choice } : choice);
 
+const kinds: readonly PropertyKind[] = ['bug', 'invariant', 'possibility', 'eventuality', 'deadlock'];
+
+/** A property that nobody would judge must not look as if it held. */
+function refuseUnknown(config: SystemConfig, property: Property): void {
+  if (!kinds.includes(property.kind))
+    throw new ModelError(`system '${config.id}': property '${property.name}' is of kind '${String(property.kind)}'; there are ${kinds.join(', ')}`);
+  if (property.kind !== 'eventuality') return;
+  if (typeof property.reach !== 'function') throw new ModelError(`system '${config.id}': eventuality '${property.name}' has no function 'reach'`);
+  if (property.when !== undefined && typeof property.when !== 'function')
+    throw new ModelError(`system '${config.id}': eventuality '${property.name}' has a premise 'when' that is no function`);
+}
+
 function properties(config: SystemConfig): Property[] {
   const all = [...(config.properties ?? [])];
   if (!all.some((property) => property.name === 'BUG')) all.unshift(bug('BUG', 'no state tagged BUG is entered'));
@@ -93,7 +105,8 @@ function properties(config: SystemConfig): Property[] {
   for (const property of all) {
     if (names.has(property.name)) throw new ModelError(`system '${config.id}' has two properties named '${property.name}'`);
     names.add(property.name);
-    if (property.kind !== 'invariant' && property.kind !== 'possibility') continue;
+    refuseUnknown(config, property);
+    if (property.kind === 'bug' || property.kind === 'deadlock') continue;
     const unknown = property.actors.find((address) => !Object.hasOwn(config.actors, address));
     if (unknown !== undefined)
       throw new ModelError(`system '${config.id}': ${property.kind} '${property.name}' reads '${unknown}', which is no actor of the system`);
@@ -112,7 +125,7 @@ function choicesOf(actor: SystemActor, spec: ActorSpec): Omit<Choice, 'index'>[]
 /**
  * Builds a system.
  * @throws {ModelError} when a machine contains what cannot be explored (named: machine, state, construct), a property
- *   reads an unknown actor, or two properties share a name.
+ *   reads an unknown actor or is of an unknown kind, or two properties share a name.
  */
 export function defineSystem(config: SystemConfig): System {
   const actors: SystemActor[] = [];

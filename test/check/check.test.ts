@@ -1,8 +1,11 @@
 import { type CheckResult, check, counterexampleOf, subjectOf, tokenOf } from '../../src/check/check.js';
+import { alwaysEventually, leadsTo } from '../../src/property/property.js';
 import { build, type Expected, type Scenario, type Variant } from '../../src/scenarios/scenario.js';
 import { replay, violatesNow } from '../../src/schedule/replay.js';
 import { parseToken } from '../../src/schedule/token.js';
+import type { System } from '../../src/system/system.js';
 import { atomicWriter, lamps, lostUpdate, twoLocks } from '../systems/small.js';
+import { waiting } from '../systems/waiting.js';
 
 const variant = (id: string, expected: Record<string, Expected>, rest: Partial<Variant> = {}): Variant => ({
   id,
@@ -96,6 +99,54 @@ describe('an expectation', () => {
     ]);
     const stopped = await checked(variant('v', { sum: 'violated' }));
     expect(stopped.exploration.exhausted).toBe(false);
+  });
+});
+
+describe('an eventuality', () => {
+  const never = { ...lostUpdate(), id: 'never' };
+  const ends = leadsTo<{ w0: { value: unknown } }>('ends', 'a writer that has finished begins again', {
+    actors: ['w0'],
+    when: ({ w0 }) => w0.value === 'finished',
+    reach: ({ w0 }) => w0.value === 'reading',
+  });
+  const withEnds = (system = never): System => ({ ...system, properties: [...system.properties, ends] });
+  const found = ({ properties }: CheckResult): unknown[] => properties.map(({ name, verdict }) => `${name}: ${verdict}`);
+
+  test('that is violated has a lasso, and a token that replays it', async () => {
+    const result = await check(withEnds(lostUpdate(atomicWriter)));
+    const { name, counterexample } = counterexampleOf(result) ?? {};
+    expect([name, counterexample?.length, counterexample?.lasso?.length]).toEqual(['ends', counterexample?.lasso?.stem, 0]);
+    expect(counterexample?.message).toBe(ends.description);
+    const { schedule } = parseToken(counterexample?.token ?? '');
+    expect(violatesNow(replay(withEnds(lostUpdate(atomicWriter)), schedule), 'ends')).toBe(true);
+    const loop = counterexampleOf(await check(waiting(2)));
+    expect([loop?.name, loop?.counterexample?.length, loop?.counterexample?.lasso?.stem]).toEqual(['unbinds', 6, 2]);
+    expect((await check(waiting(1))).verdict).toBe('holds');
+  });
+
+  test('of somebody’s own system is judged when nothing else is violated, or when the search goes on all the same', async () => {
+    expect(found(await check(withEnds()))).toEqual(['BUG: inconclusive', 'sum: violated', 'deadlock: inconclusive', 'ends: inconclusive']);
+    expect(found(await check(withEnds(), { all: true }))).toEqual(['BUG: holds', 'sum: violated', 'deadlock: holds', 'ends: violated']);
+  });
+
+  test('of which something is expected is judged, whatever else is violated first', async () => {
+    const system = (): System => withEnds();
+    const result = await checked(variant('v', { sum: 'violated', ends: 'violated' }, { system }));
+    expect([found(result), verdicts(result)]).toEqual([
+      ['BUG: holds', 'sum: violated', 'deadlock: holds', 'ends: violated'],
+      { verdict: 'violated', asExpected: true, unexpected: false },
+    ]);
+    expect((await checked(variant('v', { sum: 'violated', ends: 'holds' }, { system }))).unexpected).toBe(true);
+    expect(found(await checked(variant('v', { sum: 'violated' }, { system })))).toContain('ends: inconclusive');
+  });
+
+  test('is never put to the test when no state meets its premise; without a premise every state does', async () => {
+    const premise = { ...ends, when: () => false };
+    const always = alwaysEventually<{ w0: { value: unknown } }>('always', 'it ends', { actors: ['w0'], reach: ({ w0 }) => w0.value === 'finished' });
+    const system = lostUpdate(atomicWriter);
+    const result = await check({ ...system, properties: [...system.properties, premise, always] });
+    expect(found(result)).toEqual(['BUG: holds', 'sum: holds', 'deadlock: holds', 'ends: holds', 'always: holds']);
+    expect(result.vacuous).toEqual(['ends: no state meets its premise']);
   });
 });
 

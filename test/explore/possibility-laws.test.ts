@@ -1,11 +1,10 @@
 import fc from 'fast-check';
 import { Packing } from '../../src/explore/packing.js';
 import { Batch, batchSize, noParent, StateStore } from '../../src/explore/store.js';
-import { explore, ModelError, possibility, type System } from '../../src/index.js';
+import { explore, possibility } from '../../src/index.js';
 import { confirm } from '../../src/schedule/replay.js';
-import { canonical } from '../../src/system/canonical.js';
-import { naiveEqualsExplorer } from '../laws.js';
-import { build, systemPlans } from '../systems/random.js';
+import { isSmall, naiveEqualsExplorer } from '../laws.js';
+import { build, mixed, type Snapshots, systemPlans } from '../systems/random.js';
 import { machine, single } from '../systems/small.js';
 
 type Views = { a: { value: string } };
@@ -86,25 +85,7 @@ describe('in random graphs a possibility is judged', () => {
 });
 
 describe('the explorer and its naive twin judge alike', () => {
-  type Snapshot = { status: string; value?: unknown; context: unknown };
   const specs = fc.array(fc.record({ left: fc.nat(2), right: fc.nat(2), when: fc.nat(2), reach: fc.nat(3) }), { minLength: 1, maxLength: 3 });
-  /** A number that looks random, from what the actors are in. */
-  const mixed = (snapshots: Record<string, Snapshot>): number =>
-    [...canonical(Object.entries(snapshots).map(([address, { status, value = null, context }]) => [address, status, value, context]))].reduce(
-      (mix, letter) => (mix * 31 + letter.charCodeAt(0)) % 9973,
-      7,
-    );
-
-  /** Whether the naive search can be asked to do it. A model that fails is not. */
-  function isSmall(system: System): boolean {
-    try {
-      return explore(system, { stop: () => false, maxStates: 120 }).exhausted;
-    } catch (error) {
-      if (error instanceof ModelError) return false;
-      throw error;
-    }
-  }
-
   test('in random systems: same verdicts, same shortest lengths, and the counterexamples run live', () => {
     const seen = { systems: 0, asked: 0, violated: 0, later: 0 };
     fc.assert(
@@ -112,7 +93,7 @@ describe('the explorer and its naive twin judge alike', () => {
         const plain = build(plan);
         const at = (index: number): string => plain.actors[index % plain.actors.length]?.address as string;
         const properties = asked.map((spec, index) =>
-          possibility<Record<string, Snapshot>>(`Q${index}`, '', {
+          possibility<Snapshots>(`Q${index}`, '', {
             actors: [at(spec.left), at(spec.right)],
             when: (snapshots) => mixed(snapshots) % 3 === spec.when,
             reach: (snapshots) => mixed(snapshots) % 4 === spec.reach,

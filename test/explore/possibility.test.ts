@@ -110,7 +110,7 @@ describe('a possibility is violated', () => {
   test('says so, in diagrams too', () => {
     const system = graph({ s: { go: 't' }, t: {} }, [canReach('P', ['t'], ['u'])]);
     const violation = violationOf(explore(system)) as Violation;
-    expect(violation).toEqual({ property: 'P', schedule: [0], message: 'a warned one can break (no continuation reaches it)' });
+    expect(violation).toEqual({ property: 'P', schedule: [0], message: 'a warned one can break (no continuation reaches it)', lasso: null });
     expect(violationText(system, violation)).toBe('P violated: a warned one can break (no continuation reaches it)');
   });
 

@@ -10,6 +10,10 @@ test('the document of a schedule', () => {
     token: 'sd1:x',
     property: 'BUG',
     message: 'a: late',
+    loop: null,
+    fairness: null,
+    cures: null,
+    untried: null,
     steps: [
       {
         number: 1,

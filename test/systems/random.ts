@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { type AnyActorLogic, assign, createMachine, enqueueActions, fromTransition, raise, sendTo } from 'xstate';
 import { actor, actorAt, bug, defineSystem, invariant, type Property, post, type System, speaker } from '../../src/index.js';
+import { canonical } from '../../src/system/canonical.js';
 
 /**
  * Small random systems. What fast-check generates and shrinks is a plan in plain data; `build` makes machines of it.
@@ -321,3 +322,12 @@ export function build(plan: SystemPlan): System {
     limits: { cascade: 60 },
   });
 }
+
+export type Snapshots = Record<string, { status: string; value?: unknown; context: unknown }>;
+
+/** A number that looks random, from what the actors are in. */
+export const mixed = (snapshots: Snapshots): number =>
+  [...canonical(Object.entries(snapshots).map(([address, { status, value = null, context }]) => [address, status, value, context]))].reduce(
+    (mix, letter) => (mix * 31 + letter.charCodeAt(0)) % 9973,
+    7,
+  );

@@ -1,10 +1,12 @@
 import { type CheckResult, check as checkSubject, counterexampleOf } from '../../check/check.js';
 import { junit } from '../../format/junit.js';
+import { lengthText } from '../../format/lasso.js';
 import { summarise } from '../../format/outcome.js';
 import { receipt } from '../../format/receipt.js';
 import { checkDocument } from '../../format/report.js';
 import { heading, line, summaryLine } from '../../format/table.js';
 import { count } from '../../format/text.js';
+import { foundIn } from '../../format/violation.js';
 import { UsageError } from '../../system/errors.js';
 import type { Context } from '../context.js';
 import { exitCodes, isCallersToFix } from '../failure.js';
@@ -14,7 +16,6 @@ import { inFormats } from '../print.js';
 import { Progress } from '../progress.js';
 import { ReportFile } from '../report-file.js';
 import { resolveWhat, type Target } from '../resolve.js';
-import { foundIn } from '../violations.js';
 
 export interface CheckFlags extends LimitOptions {
   json?: boolean;
@@ -87,11 +88,11 @@ function printFirst({ io, palette }: Context, checked: readonly Checked[]): void
   const first = checked.find(({ result }) => counterexampleOf(result));
   const property = first && counterexampleOf(first.result);
   if (!property?.counterexample || !first) return;
-  const { replay, length, token } = property.counterexample;
+  const { replay, length, token, lasso } = property.counterexample;
+  // Of a lasso the way to the loop is a shortest one.
+  const title = `${property.name} is violated in ${lengthText(length, lasso)}${lasso ? '' : ', and in no fewer'}`;
   const shown = { target: first.target, replay, found: foundIn(property) };
-  io.stdout(
-    `\n${heading(first.target.subject.id, `${property.name} is violated in ${count(length, 'step')}, and in no fewer`, palette)}\n\n${inFormats(shown, ['columns'])}\nshootdown replay '${token}'\n`,
-  );
+  io.stdout(`\n${heading(first.target.subject.id, title, palette)}\n\n${inFormats(shown, ['columns'])}\nshootdown replay '${token}'\n`);
 }
 
 /** `check`: explores each target and prints the verdicts. Returns the exit code. */

@@ -1,7 +1,7 @@
 import { counterexampleOf } from '../../check/check.js';
 import { exploreAsync } from '../../explore/explorer.js';
 import { count } from '../../format/text.js';
-import type { Found } from '../../format/violation.js';
+import { type Found, foundIn } from '../../format/violation.js';
 import { confirm, type Replay } from '../../schedule/replay.js';
 import { UsageError } from '../../system/errors.js';
 import { didYouMean } from '../../system/nearest.js';
@@ -11,7 +11,7 @@ import type { FormatName, Given, LimitOptions } from '../options.js';
 import { inFormats } from '../print.js';
 import { Progress } from '../progress.js';
 import { resolveOne, type Target } from '../resolve.js';
-import { expectationAt, foundIn } from '../violations.js';
+import { expectationAt } from '../violations.js';
 import { exitCode, explored, limitsOf } from './check.js';
 
 export interface ShowFlags extends LimitOptions {
@@ -53,7 +53,9 @@ async function searchFor({ io }: Context, target: Target, name: string, flags: S
   const verdict = violation ? 'violated' : exhausted ? 'holds' : null;
   const expected = expectationAt(target, name);
   const code = verdict === null ? exitCodes.inconclusive : expected === null || expected === verdict ? exitCodes.asExpected : exitCodes.unexpected;
-  return { found: violation, replay: violation && confirm(system, violation), exhausted, limit, states, code };
+  const confirmed = violation && confirm(system, violation);
+  const found = violation && { property: name, message: violation.message, lasso: confirmed?.lasso ?? null };
+  return { found, replay: confirmed, exhausted, limit, states, code };
 }
 
 /** `show`: the shortest counterexample of one target. Returns the exit code: how the verdict compares with what is expected. */
