@@ -3,7 +3,9 @@ import { type Address, received, type Signed, speaker } from '../../src/system/m
 
 /**
  * A page-table entry. `special`: core mm holds no reference on this pfn; `devmap`: the struct page may vanish; `protnone`: maps
- * a page that no CPU may access; `exclusive`: nobody else may map the private page that was here (pte_swp_exclusive).
+ * a page that no CPU may access; `exclusive`: nobody else may map the private page that was here (pte_swp_exclusive). `devexcl`: a
+ * device has the page for itself, with an atomic operation under way maybe; `write`: the writable type of entry, 5.14 to 6.14.
+ * `devpriv`: the page is in the memory of a device, where no CPU reaches it.
  */
 export type Pte =
   | { kind: 'none' }
@@ -11,12 +13,14 @@ export type Pte =
   | { kind: 'protnone'; pfn: number; dirty: boolean }
   | { kind: 'swap'; slot: number; exclusive?: boolean }
   | { kind: 'migration'; pfn: number; write: boolean; exclusive?: boolean }
-  | { kind: 'devexcl'; pfn: number };
+  | { kind: 'devexcl'; pfn: number; write?: boolean }
+  | { kind: 'devpriv'; pfn: number; write: boolean };
 
 export type PresentPte = Extract<Pte, { kind: 'present' }>;
+export type DevexclPte = Extract<Pte, { kind: 'devexcl' }>;
 /** `table`: the page-table page that a hardware walk went through; null for another reader, and where tables are not modelled. */
 export type PteReply = { type: 'pte'; pte: Pte; table: Address | null };
-export type PmdReply = { type: 'pmd'; kind: 'table' | 'none'; table: Address | null };
+export type PmdReply = { type: 'pmd'; kind: 'table' | 'huge' | 'none'; table: Address | null };
 
 /** What to flush (flush_tlb_info). `gen`: the generation that this flush brings a TLB to. */
 export interface FlushRequest {
@@ -69,6 +73,8 @@ interface Context {
   ptes: Record<string, Pte>;
   /** Page-table pages by number; null: none. Tables that nobody frees need not be listed. */
   pmds: Record<string, Address | null>;
+  /** Page-table pages by number in whose place a huge PMD maps the range. Its ptes are kept per page all the same, and a walk finds them. */
+  huge: number[];
   /** Virtual page numbers that a VMA covers. */
   vmas: number[];
   /** What they say of it, where a fault handler asks; of one that munmap has taken out, as the rmap still finds it. */
@@ -87,7 +93,7 @@ interface Context {
   observer: Address | null;
 }
 
-type Input = Pick<Context, 'ptes' | 'vmas' | 'cpumask'> & { pmds?: Context['pmds']; areas?: Context['areas']; observer?: Address };
+type Input = Pick<Context, 'ptes' | 'vmas' | 'cpumask'> & { pmds?: Context['pmds']; huge?: number[]; areas?: Context['areas']; observer?: Address };
 
 type Event =
   | Signed<{ type: 'pte.read'; vpn: number } | { type: 'pte.walk'; vpn: number; write: boolean; table: Address | null }>
@@ -97,7 +103,7 @@ type Event =
       | { type: 'pte.wrprotect'; vpn: number }
       | { type: 'pte.set'; vpn: number; pte: Pte }
     >
-  | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number }>
+  | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number } | { type: 'pmd.split'; vpn: number }>
   | Signed<
       | { type: 'vma.find'; vpn: number }
       | { type: 'vma.link'; vpns: number[]; areas?: Context['areas'] }
@@ -158,9 +164,12 @@ export const addressSpace = setup({
       },
     }),
     replyPmd: reply(({ context, event }) => {
-      const table = tableOf(context, received(event, 'pmd.read', 'pmd.clear').vpn);
+      const { vpn } = received(event, 'pmd.read', 'pmd.clear');
+      if (context.huge.includes(pmdIndex(vpn))) return { type: 'pmd', kind: 'huge', table: null };
+      const table = tableOf(context, vpn);
       return { type: 'pmd', kind: table === null ? 'none' : 'table', table: table ?? null };
     }),
+    splitPmd: assign({ huge: ({ context, event }) => context.huge.filter((index) => index !== pmdIndex(received(event, 'pmd.split').vpn)) }),
     clearPmd: assign({ pmds: ({ context, event }) => ({ ...context.pmds, [pmdIndex(received(event, 'pmd.clear').vpn)]: null }) }),
     replyVma: reply(({ context, event }) => {
       const { vpn } = received(event, 'vma.find');
@@ -212,6 +221,7 @@ export const addressSpace = setup({
   description: 'struct mm_struct with its page table; one atomic access a message',
   context: ({ input }) => ({
     pmds: {},
+    huge: [],
     areas: {},
     observer: null,
     ...input,
@@ -230,6 +240,7 @@ export const addressSpace = setup({
     'pte.set': { actions: ['set', 'observeSet'] },
     'pmd.read': { actions: 'replyPmd' },
     'pmd.clear': { actions: ['replyPmd', 'clearPmd'], description: 'Z10: free_pte_range unlinks the page-table page' },
+    'pmd.split': { actions: 'splitPmd', description: '__split_huge_pmd_locked: a page table in its place, with the same translations' },
     'vma.find': { actions: 'replyVma' },
     'vma.link': { actions: 'link' },
     'vma.unlink': { actions: 'unlink' },

@@ -8,7 +8,7 @@ interface Context {
   mapcount: number;
   /** The reference count of an idle page: 1 up to 6.14, 0 since 6.15 for dax; 0 for a page of ZONE_NORMAL. */
   idle: number;
-  /** A page of ZONE_NORMAL is free when its last reference goes; one of ZONE_DEVICE belongs to its device. */
+  /** A page of ZONE_NORMAL is free when its last reference goes; one of ZONE_DEVICE belongs to its device, unless it is private. */
   zone: 'normal' | 'device';
   /** PG_dirty. */
   dirty: boolean;
@@ -27,14 +27,22 @@ interface Context {
    * nobody, and freed memory is not handed out again, so that each access to it is seen.
    */
   coherence: Address | null;
+  /** Device-private memory: the secondary MMU of the only device that reaches it, else null. A driver hands such pages out. */
+  device: Address | null;
+  /** The secondary MMU whose device is between the load and the store of an atomic; null: none. */
+  atomic: Address | null;
 }
 
-/** A CPU's access to memory through a translation: from which address space and virtual page, for whom. A device gives neither. */
+/**
+ * An access to memory through a translation, of a CPU or of a secondary MMU: from which address space and virtual page, for
+ * whom; a device without an MMU gives neither. `atomic`: it is one of the two ends of an atomic of a device.
+ */
 export interface MemoryAccess {
   write: boolean;
   mm?: Address;
   vpn?: number;
   user?: Address | null;
+  atomic?: 'load' | 'store';
 }
 /** The answer to a CPU: the access has retired; what it loaded or stored, null where contents are not modelled. */
 export type MemoryValue = { type: 'memory.value'; user: Address; vpn: number; pfn: number; write: boolean; value: string | null };
@@ -50,13 +58,15 @@ type Event =
   | Signed<{ type: 'folio.freeze'; expected: number; clean?: boolean } | { type: 'folio.unfreeze'; refcount: number } | { type: 'folio.free' }>
   | Signed<{ type: 'folio.clean' } | { type: 'folio.set_exclusive'; exclusive: boolean }>
   | Signed<{ type: 'memory.access' } & MemoryAccess>
-  | Signed<{ type: 'memory.read'; sample: boolean } | { type: 'memory.write'; value: string }>
+  | Signed<{ type: 'memory.read'; sample: boolean; device?: Address } | { type: 'memory.write'; value: string; device?: Address }>
   | Signed<{ type: 'memory.judged'; value: string; access: MemoryAccess; cpu: Address }>;
 
 const { tell, reply, inform } = speaker<Context, Event>();
 
 /** Nobody but mappings (where each holds a reference) refers to it. */
 const isIdle = ({ refcount, mapcount, idle }: Context): boolean => refcount - mapcount === idle;
+/** An allocator has it when it is not in use, be it of the kernel or of a driver. */
+const isAllocated = ({ zone, device }: Context): boolean => zone === 'normal' || device !== null;
 
 interface Input {
   pfn: number;
@@ -67,6 +77,7 @@ interface Input {
   content?: string;
   anonExclusive?: boolean;
   coherence?: Address;
+  device?: Address;
 }
 
 /**
@@ -83,9 +94,14 @@ export const folio = setup({
     unreferenced: ({ context }) => context.refcount <= 0,
     unpinned: ({ context }) => context.pincount <= 0,
     isIdle: ({ context }) => isIdle(context),
-    isLastOfNormal: ({ context }) => context.zone === 'normal' && context.refcount === 1,
-    isFreeNormal: ({ context }) => context.zone === 'normal' && context.refcount === 0,
+    isLast: ({ context }) => isAllocated(context) && context.refcount === 1,
+    isFree: ({ context }) => isAllocated(context) && context.refcount === 0,
     isNormalStore: ({ context, event }) => context.zone === 'normal' && received(event, 'memory.access').write,
+    /** I5: until it has stored, the device alone uses the memory. */
+    breaksAtomic: ({ context, event }) => context.atomic !== null && context.atomic !== event.from,
+    /** Nobody but its device reaches device-private memory; the kernel copies it by an engine of the device. */
+    isOutOfReach: ({ context, event }) =>
+      context.device !== null && context.device !== (event.type === 'memory.access' ? event.from : received(event, 'memory.read', 'memory.write').device),
     isJudged: ({ context, event }) => context.coherence !== null && received(event, 'memory.access').mm !== undefined,
     canFreeze: ({ context, event }) => {
       const { expected, clean } = received(event, 'folio.freeze');
@@ -114,6 +130,12 @@ export const folio = setup({
     removeRmap: assign({ mapcount: ({ context }) => context.mapcount - 1 }),
     markDirty: assign({ dirty: true }),
     noteWritten: assign({ written: true }),
+    noteAtomic: assign({
+      atomic: ({ context, event }) => {
+        const { atomic, from } = received(event, 'memory.access');
+        return atomic === undefined ? context.atomic : atomic === 'load' ? from : null;
+      },
+    }),
     prepNew: assign({ refcount: 1, mapcount: 0, dirty: false, written: false, anonExclusive: false, sampled: false }),
     freeze: assign({ refcount: 0 }),
     replyRefFrozen: reply({ type: 'folio.ref_freeze', result: 'frozen' }),
@@ -167,13 +189,15 @@ export const folio = setup({
     content: null,
     sampled: false,
     coherence: null,
+    device: null,
+    atomic: null,
     ...input,
   }),
   initial: 'initialised',
   states: {
     initialised: {
-      description: 'A page of ZONE_NORMAL without a reference is free from the start',
-      always: [{ guard: 'isFreeNormal', target: 'free' }, { target: 'present' }],
+      description: 'A page of ZONE_NORMAL, or of device-private memory, is free from the start if nobody refers to it',
+      always: [{ guard: 'isFree', target: 'free' }, { target: 'present' }],
     },
     present: {
       description: 'The struct page is mapped and initialised, and the memory is there',
@@ -184,7 +208,7 @@ export const folio = setup({
         'folio.get': { actions: ['get', 'replyGot'] },
         'folio.put': [
           { guard: 'unreferenced', target: 'refcount_underflow' },
-          { guard: 'isLastOfNormal', target: 'free', actions: ['put', 'replyPut'] },
+          { guard: 'isLast', target: 'free', actions: ['put', 'replyPut'] },
           { guard: 'becomesIdle', actions: ['put', 'wakeAll', 'replyPut'] },
           { actions: ['put', 'replyPut'] },
         ],
@@ -208,13 +232,23 @@ export const folio = setup({
         ],
         'folio.unfreeze': { actions: 'unfreeze' },
         'folio.free': { target: 'free', description: 'R9: free_unref_folios' },
-        'memory.read': { actions: ['replyContent', 'noteSampled'], description: 'The kernel reads it, to copy it or to write it out' },
-        'memory.write': { actions: 'setContent', description: 'The kernel fills it: zeroes, a copy, what a device has read' },
+        'memory.read': [
+          { guard: 'isOutOfReach', target: 'private_memory_accessed', actions: 'replyContent' },
+          { guard: 'breaksAtomic', target: 'accessed_in_atomic', actions: 'replyContent' },
+          { actions: ['replyContent', 'noteSampled'], description: 'The kernel reads it, to copy it or to write it out' },
+        ],
+        'memory.write': [
+          { guard: 'isOutOfReach', target: 'private_memory_accessed' },
+          { guard: 'breaksAtomic', target: 'accessed_in_atomic' },
+          { actions: 'setContent', description: 'The kernel fills it: zeroes, a copy, what a device has read' },
+        ],
         'memory.judged': { actions: ['store', 'replyJudged'] },
         'memory.access': [
-          { guard: 'isJudged', actions: 'askJudge' },
-          { guard: 'isNormalStore', actions: ['noteWritten', 'replyValue'], description: 'A store or DMA' },
-          { actions: 'replyValue', description: 'A load, or any access to a device' },
+          { guard: 'isOutOfReach', target: 'private_memory_accessed', actions: 'replyValue' },
+          { guard: 'breaksAtomic', target: 'accessed_in_atomic', actions: 'replyValue' },
+          { guard: 'isJudged', actions: ['askJudge', 'noteAtomic'] },
+          { guard: 'isNormalStore', actions: ['noteWritten', 'noteAtomic', 'replyValue'], description: 'A store or DMA' },
+          { actions: ['noteAtomic', 'replyValue'], description: 'A load, or any access to a device' },
         ],
       },
     },
@@ -242,7 +276,7 @@ export const folio = setup({
         'memory.write': { actions: 'setContent', description: 'init_on_free' },
         'memory.judged': { actions: ['store', 'replyJudged'] },
         'memory.access': [
-          { guard: 'isJudged', actions: 'askJudge', description: 'Its bytes stay as they were until it is handed out' },
+          { guard: 'isJudged', actions: ['askJudge', 'noteAtomic'], description: 'Its bytes stay as they were until it is handed out' },
           { target: 'accessed_after_free', actions: 'replyValue' },
         ],
       },
@@ -274,6 +308,8 @@ export const folio = setup({
     },
     struct_page_accessed: { tags: ['BUG', 'I1'], description: 'BUG: struct page accessed after remove_pages' },
     memory_accessed: { tags: ['BUG', 'I2'], description: 'BUG: device memory accessed after remove_pages' },
+    private_memory_accessed: { tags: ['BUG'], description: 'BUG: memory of a device accessed, which nobody else can reach' },
+    accessed_in_atomic: { tags: ['BUG', 'I5'], description: 'BUG: memory accessed between load and store of a device atomic' },
     accessed_after_free: { tags: ['BUG', 'I3'], description: 'BUG: a stale translation leads to a page that was freed' },
     used_after_free: { tags: ['BUG', 'UAF'], description: 'BUG: struct page of a free page used as if a reference were held' },
     refcount_underflow: { tags: ['BUG', 'I6'], description: 'BUG: page reference count goes below zero' },

@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
-import { mappingPte, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import { type Area, type DevexclPte, mappingPte, type Pte, type PteReply, pageAt, presentPte } from '../memory/address-space.js';
 
 interface Input {
   mm: Address;
@@ -10,36 +10,65 @@ interface Input {
   flush: Address;
   /** The address space of the new process, with no pte yet. */
   child: Address;
+  /** The child's first thread, which runs from then on; default: it has none that matters. */
+  childTask?: Address | null;
   coherence: Address | null;
+  /** mmu_notifier_invalidate_range of its task; default: nobody mirrors the address space. */
+  notifier?: Address | null;
+  /** For device-exclusive entries. */
+  folioLocks?: Record<string, Address>;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   vpn: number;
   pte: Pte;
+  /** What the VMA allows, where an entry is restored, and whether the folio is dirty. */
+  writable: boolean;
+  dirty: boolean;
+  /** false: -EBUSY. */
+  ok: boolean;
 }
 
-type Event = { type: 'step' } | Call<{ vpn: number }> | Return | Signed<PteReply> | Signed<{ type: 'locked' }>;
+type Event =
+  | { type: 'step' }
+  | Call<{ vpn: number }>
+  | Return
+  | Signed<PteReply>
+  | Signed<{ type: 'locked' } | { type: 'trylock.result'; result: 'locked' | 'busy' } | { type: 'vma'; result: 'found' | 'none'; area?: Area }>
+  | Signed<{ type: 'page.counts'; dirty?: boolean }>;
 
 const { tell, inform } = speaker<Context, Event>();
 const none: Pte = { kind: 'none' };
-const idle = { caller: '', vpn: -1, pte: none };
-type Mapping = Extract<Pte, { kind: 'present' | 'protnone' }>;
+const idle = { caller: '', vpn: -1, pte: none, writable: false, dirty: false, ok: true };
+/** An entry that a device has the page for itself is restored, and then one of these. */
+type Mapping = Extract<Pte, { kind: 'present' | 'protnone' | 'devexcl' | 'devpriv' }>;
+const lockOf = (context: Context): Address => context.folioLocks[(context.pte as Mapping).pfn] as Address;
 /** An entry as two processes have it. */
 const shared = (pte: Pte): Pte => {
   if (pte.kind === 'migration') return { kind: 'migration', pfn: pte.pfn, write: false };
+  if (pte.kind === 'devpriv') return { ...pte, write: false };
   return pte.kind === 'swap' ? { kind: 'swap', slot: pte.slot } : pte;
 };
 
 /**
  * fork of one private page: dup_mmap, copy_page_range, copy_present_pte (kernel/fork.c, mm/memory.c, 6.12). The parent's pte
  * becomes read-only, the child gets the same; a flush of the parent before mmap_lock is dropped makes that true for its
- * TLBs. Swap and migration entries are copied. Called with the page. Domain table, part 2, 1b (row L7, anonymous form).
+ * TLBs. Swap and migration entries are copied, and that of a page in the memory of a device, which is shared like any. Secondary MMUs are told before, since the parent loses the right to write, and after.
+ * A device-exclusive entry of the parent is restored, under the folio lock, and copied like any pte; while a driver has the folio
+ * locked, fork fails. Called with the page; returns `{ ok }`. Domain table part 2, 1b (row L7, anonymous form), 1e; rows D14, D21.
  */
 export const copyPageRange = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     isMapping: ({ event }) => mappingPte(received(event, 'pte').pte).kind === 'present',
+    isDevexcl: ({ event }) => received(event, 'pte').pte.kind === 'devexcl',
+    gotLock: ({ event }) => received(event, 'trylock.result').result === 'locked',
+    /** Up to 6.14 a device-exclusive entry stands for a reference, and for no mapcount. */
+    keepsMapcount: () => true,
+    hasNotifier: ({ context }) => context.notifier !== null,
+    isBusy: ({ context }) => !context.ok,
+    isDevpriv: ({ event }) => received(event, 'pte').pte.kind === 'devpriv',
     isEntry: ({ event }) => received(event, 'pte').pte.kind !== 'none',
   },
   actions: {
@@ -49,6 +78,32 @@ export const copyPageRange = setup({
     }),
     lockMm: tell(({ context }) => context.mmapLock, { type: 'down_write' }),
     unlockMm: tell(({ context }) => context.mmapLock, { type: 'up_write' }),
+    callStart: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'start', event: 'PROTECTION_PAGE', owner: null, vpns: [context.vpn] }),
+    ),
+    callEnd: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'end', event: 'PROTECTION_PAGE', owner: null, vpns: [context.vpn] }),
+    ),
+    trylockFolio: tell(({ context }) => lockOf(context), { type: 'trylock' }),
+    unlockFolio: tell(({ context }) => lockOf(context), { type: 'unlock' }),
+    findVma: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'vma.find', vpn: context.vpn }),
+    ),
+    noteRights: assign({ writable: ({ event }) => received(event, 'vma').area?.write === true }),
+    readFolio: tell(({ context }) => pageAt((context.pte as DevexclPte).pfn), { type: 'page.read' }),
+    noteDirty: assign({ dirty: ({ event }) => received(event, 'page.counts').dirty === true }),
+    restorePte: tell(
+      ({ context }) => context.mm,
+      ({ context }) => {
+        const { pfn, write } = context.pte as DevexclPte;
+        const writable = context.writable && write !== false;
+        return { type: 'pte.set', vpn: context.vpn, pte: presentPte(pfn, { write: writable, dirty: writable && context.dirty }) };
+      },
+    ),
+    noteBusy: assign({ ok: false }),
     lockPtl: tell(({ context }) => context.ptl, { type: 'lock' }),
     unlockPtl: tell(({ context }) => context.ptl, { type: 'unlock' }),
     readPte: tell(
@@ -57,6 +112,7 @@ export const copyPageRange = setup({
     ),
     notePte: assign({ pte: ({ event }) => received(event, 'pte').pte }),
     get: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.ref_inc' }),
+    addParentRmap: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.add_rmap' }),
     addRmap: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.add_rmap' }),
     shareFolio: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.set_exclusive', exclusive: false }),
     protectParent: tell(
@@ -83,17 +139,26 @@ export const copyPageRange = setup({
       ({ context }) => context.coherence,
       ({ context }) => ({ type: 'place.fork', mm: context.mm, vpn: context.vpn, child: context.child }),
     ),
-    return: tell(({ context }) => context.caller, { type: 'return' }),
+    wakeUpNewTask: inform(({ context }) => context.childTask, { type: 'wake_up_new_task' }),
+    return: tell(
+      ({ context }) => context.caller,
+      ({ context }) => ({ type: 'return', ok: context.ok }),
+    ),
     forget: assign(idle),
   },
 }).createMachine({
   id: 'copy_page_range',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ notifier: null, folioLocks: {}, childTask: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'mmap_write_lock', actions: 'remember' } } },
     mmap_write_lock: { description: "Takes the parent's mmap_lock for writing", on: { step: { target: 'wait_for_mmap_lock', actions: 'lockMm' } } },
-    wait_for_mmap_lock: { description: 'Sleeps while others hold it', on: { locked: { target: 'copy_pte_range' } } },
+    wait_for_mmap_lock: { description: 'Sleeps while others hold it', on: { locked: { target: 'copy_page_range' } } },
+    copy_page_range: {
+      description: 'A private mapping: the parent will lose the right to write',
+      always: [{ guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_start' }, { target: 'copy_pte_range' }],
+    },
+    mmu_notifier_invalidate_range_start: { description: 'Secondary MMUs drop the page', entry: 'callStart', on: { return: { target: 'copy_pte_range' } } },
     copy_pte_range: { description: 'Takes the page-table lock', on: { step: { target: 'spin_on_ptl', actions: 'lockPtl' } } },
     spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'ptep_get' } } },
     ptep_get: {
@@ -102,8 +167,39 @@ export const copyPageRange = setup({
       on: {
         pte: [
           { guard: 'isMapping', target: 'ptep_set_wrprotect', actions: 'notePte' },
+          { guard: 'isDevexcl', target: 'folio_trylock', actions: 'notePte' },
+          { guard: 'isDevpriv', target: 'copy_device_private', actions: 'notePte' },
           { guard: 'isEntry', target: 'copy_nonpresent_pte', actions: 'notePte' },
           { target: 'pte_unmap_unlock' },
+        ],
+      },
+    },
+    folio_trylock: {
+      description: 'try_restore_exclusive_pte: the page-table lock is held, so there is no waiting for a driver: -EBUSY',
+      on: {
+        step: { actions: 'trylockFolio' },
+        'trylock.result': [
+          { guard: 'gotLock', target: 'vma_flags' },
+          { target: 'pte_unmap_unlock', actions: 'noteBusy' },
+        ],
+      },
+    },
+    vma_flags: {
+      description: 'Which rights the VMA gives now',
+      entry: 'findVma',
+      on: { vma: { target: 'folio_test_dirty', actions: 'noteRights' } },
+    },
+    folio_test_dirty: {
+      description: 'A pte that may be written is dirty if the folio is',
+      entry: 'readFolio',
+      on: { 'page.counts': { target: 'restore_exclusive_pte', actions: 'noteDirty' } },
+    },
+    restore_exclusive_pte: {
+      description: "The parent's pte is present again, and goes on as such",
+      on: {
+        step: [
+          { guard: 'keepsMapcount', target: 'ptep_set_wrprotect', actions: ['restorePte', 'unlockFolio'] },
+          { target: 'ptep_set_wrprotect', actions: ['addParentRmap', 'restorePte', 'unlockFolio'] },
         ],
       },
     },
@@ -112,12 +208,29 @@ export const copyPageRange = setup({
       on: { step: { actions: ['get', 'addRmap', 'shareFolio', 'protectParent'] }, pte: { target: 'set_pte_at', actions: 'notePte' } },
     },
     set_pte_at: { description: "The child's pte", on: { step: { target: 'pte_unmap_unlock', actions: 'setChild' } } },
+    copy_device_private: {
+      description: 'A page in the memory of a device: a mapping more, and neither entry allows a store',
+      on: { step: { target: 'pte_unmap_unlock', actions: ['get', 'addRmap', 'shareFolio', 'shareEntry', 'copyEntry'] } },
+    },
     copy_nonpresent_pte: {
       description: 'A swap or migration entry is copied',
       on: { step: { target: 'pte_unmap_unlock', actions: ['shareEntry', 'copyEntry'] } },
     },
-    pte_unmap_unlock: { description: 'Drops the page-table lock', on: { step: { target: 'flush_tlb_mm', actions: 'unlockPtl' } } },
-    flush_tlb_mm: { description: "The parent's TLBs may still store", entry: 'callFlush', on: { return: { target: 'mmap_write_unlock' } } },
-    mmap_write_unlock: { description: 'The child runs from here', on: { step: { target: 'idle', actions: ['unlockMm', 'observeFork', 'return', 'forget'] } } },
+    pte_unmap_unlock: { description: 'Drops the page-table lock', on: { step: { target: 'end_of_ptes', actions: 'unlockPtl' } } },
+    end_of_ptes: {
+      description: 'The notification is over before the flush',
+      always: [{ guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end' }, { target: 'flush_tlb_mm' }],
+    },
+    mmu_notifier_invalidate_range_end: { description: 'Secondary MMUs may fault again', entry: 'callEnd', on: { return: { target: 'flush_tlb_mm' } } },
+    flush_tlb_mm: {
+      description: "The parent's TLBs may still store; after a failure too",
+      entry: 'callFlush',
+      on: { return: [{ guard: 'isBusy', target: 'mmap_write_unlock_failed' }, { target: 'mmap_write_unlock' }] },
+    },
+    mmap_write_unlock: {
+      description: 'The child runs from here',
+      on: { step: { target: 'idle', actions: ['unlockMm', 'observeFork', 'wakeUpNewTask', 'return', 'forget'] } },
+    },
+    mmap_write_unlock_failed: { description: 'There is no child', on: { step: { target: 'idle', actions: ['unlockMm', 'return', 'forget'] } } },
   },
 });

@@ -16,13 +16,13 @@ interface Context {
   pages: number[];
 }
 
-type Event = { type: 'step' } | Return<{ pages?: number[] }>;
+type Event = { type: 'step' } | { type: 'again' } | Return<{ pages?: number[] }>;
 
 const { tell } = speaker<Context, Event>();
 
 /**
  * A thread that reads with O_DIRECT into a user buffer: pins it, lets the disk write into it, unpins it. Whoever holds
- * pins is recognised by its `pages` (invariants I2, I12).
+ * pins is recognised by its `pages` (invariants I2, I12). The choice `again` is the next system call.
  */
 export const directIo = setup({
   types: {
@@ -65,6 +65,6 @@ export const directIo = setup({
     dma: { description: 'The disk writes into the first page', on: { step: { target: 'unpin', actions: 'write' } } },
     unpin: { description: 'Page by page', always: [{ guard: 'hasPages', target: 'unpin_user_page' }, { target: 'done' }] },
     unpin_user_page: { description: 'Gives the pin back', entry: ['callPut', 'dropFirst'], on: { return: { target: 'unpin' } } },
-    done: { tags: ['rest'], description: 'The system call has returned' },
+    done: { tags: ['rest'], description: 'The system call has returned', on: { again: { target: 'pin_user_pages_fast' } } },
   },
 });

@@ -2,7 +2,7 @@ import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
 import type { PagemapUse } from '../devices/dev-pagemap.js';
-import { type PteReply, pageAt } from '../memory/address-space.js';
+import { type Area, type PteReply, pageAt } from '../memory/address-space.js';
 
 interface Input {
   mm: Address;
@@ -17,6 +17,8 @@ interface Input {
 interface Context extends Input {
   caller: Address;
   vpns: number[];
+  /** FOLL_WRITE. */
+  write: boolean;
   pages: number[];
   pfn: number;
   /** The pagemap that it holds a reference of. */
@@ -25,26 +27,37 @@ interface Context extends Input {
 
 type Event =
   | { type: 'step' }
-  | Call<{ vpns: number[] }>
+  | Call<{ vpns: number[]; write?: boolean }>
   | Return<{ ok: boolean }>
   | Signed<PteReply>
-  | Signed<{ type: 'locked' } | { type: 'vma' | 'xa'; result: 'found' | 'none' }>
+  | Signed<{ type: 'locked' } | { type: 'vma'; result: 'found' | 'none'; area?: Area } | { type: 'xa'; result: 'found' | 'none' }>
   | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpns: [] as number[], pages: [] as number[], pfn: -1, held: null as PagemapUse | null };
+const idle = { caller: '', vpns: [] as number[], write: false, pages: [] as number[], pfn: -1, held: null as PagemapUse | null };
 const vpnOf = (context: Context): number => context.vpns[context.pages.length] as number;
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[context.pfn] as PagemapUse;
 
 /**
  * The slow path of gup (__gup_longterm_locked, follow_page_pte; mm/gup.c, 5.10 to 6.17), G15: under mmap_lock, each page
  * is looked up and referenced under the page-table lock, under which zap clears, so nothing is read twice; what is not
- * there is faulted in. Returns `{ pages }`, fewer than asked for where a fault fails.
+ * there is faulted in: a device-exclusive entry too, and for a store (`write`) what is read-only. Returns `{ pages }`, fewer than
+ * asked for where a fault fails, or the VMA allows no store.
  */
 export const gupSlow = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
-    found: ({ event }) => received(event, 'vma', 'xa').result === 'found',
+    found: ({ event }) => received(event, 'xa').result === 'found',
+    /** check_vma_flags. */
+    isAllowed: ({ context, event }) => {
+      const { result, area } = received(event, 'vma');
+      return result === 'found' && !(context.write && area?.write === false);
+    },
+    /** can_follow_write_pte. */
+    isReadOnly: ({ context, event }) => {
+      const { pte } = received(event, 'pte');
+      return context.write && pte.kind === 'present' && !pte.write;
+    },
     ok: ({ event }) => received(event, 'return').ok,
     pins: ({ context }) => context.pin,
     /** Safeguard (up to 6.16): as in gup-fast, a devmap pte needs the pagemap before the struct page is touched. */
@@ -63,8 +76,8 @@ export const gupSlow = setup({
   },
   actions: {
     remember: assign(({ event }) => {
-      const { from, vpns } = received(event, 'call');
-      return { caller: from, vpns };
+      const { from, vpns, write } = received(event, 'call');
+      return { caller: from, vpns, write: write ?? false };
     }),
     lockMm: tell(({ context }) => context.mmapLock, { type: 'down_read' }),
     unlockMm: tell(({ context }) => context.mmapLock, { type: 'up_read' }),
@@ -95,7 +108,7 @@ export const gupSlow = setup({
     record: assign({ pages: ({ context }) => [...context.pages, context.pfn] }),
     callFault: tell(
       ({ context }) => context.fault,
-      ({ context }) => ({ type: 'call', vpn: vpnOf(context) }),
+      ({ context }) => ({ type: 'call', vpn: vpnOf(context), ...(context.write ? { write: true } : {}) }),
     ),
     return: tell(
       ({ context }) => context.caller,
@@ -112,8 +125,8 @@ export const gupSlow = setup({
     mmap_read_lock: { description: 'Takes mmap_lock for reading', on: { step: { target: 'wait_for_mmap_lock', actions: 'lockMm' } } },
     wait_for_mmap_lock: { description: 'Sleeps while somebody writes', on: { locked: { target: 'find_vma' } } },
     find_vma: {
-      description: 'No VMA: the address is bad',
-      on: { step: { actions: 'findVma' }, vma: [{ guard: 'found', target: 'pte_offset_map_lock' }, { target: 'mmap_read_unlock' }] },
+      description: 'No VMA, or no right to store: the address is bad',
+      on: { step: { actions: 'findVma' }, vma: [{ guard: 'isAllowed', target: 'pte_offset_map_lock' }, { target: 'mmap_read_unlock' }] },
     },
     pte_offset_map_lock: { description: 'Takes the page-table lock', on: { step: { target: 'spin_on_ptl', actions: 'lockPtl' } } },
     spin_on_ptl: { description: 'Spins while another has the page-table lock', on: { locked: { target: 'follow_page_pte' } } },
@@ -122,6 +135,7 @@ export const gupSlow = setup({
       on: {
         step: { actions: 'readPte' },
         pte: [
+          { guard: 'isReadOnly', target: 'handle_mm_fault', actions: 'unlockPtl' },
           { guard: 'needsPagemap', target: 'get_dev_pagemap', actions: 'notePfn' },
           { guard: 'isSpecial', target: 'mmap_read_unlock', actions: 'unlockPtl' },
           { guard: 'present', target: 'page_folio', actions: 'notePfn' },

@@ -17,9 +17,15 @@ interface Input {
   lufFlush: Address | null;
   debug: Address | null;
   task: Address;
+  /** mmu_notifier_invalidate_range of its task; default: nobody mirrors the address space. */
+  notifier?: Address | null;
+  /** remove_device_exclusive_entry; default: there are no such entries. */
+  restoreExclusive?: Address | null;
+  /** The driver's migrate_to_ram; default: no page is in the memory of a device. */
+  migrateToRam?: Address | null;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   vpn: number;
   write: boolean;
@@ -51,16 +57,21 @@ const area = (context: Context): Area => context.area as Area;
 const slotOf = ({ orig, area }: Context): number => (orig.kind === 'swap' ? orig.slot : (area as Area).index);
 const lockOf = (context: Context): Address => context.folioLocks[context.pfn] as Address;
 const isPrivate = ({ area }: Context): boolean => area?.anonymous === true || area?.private === true;
+/** do_numa_page: what can_change_pte_writable would make writable. */
+const staysWritable = (context: Context): boolean =>
+  area(context).write && (isPrivate(context) ? context.exclusive : context.orig.kind === 'protnone' && context.orig.dirty);
 /** A forced access (uprobes) copies, and the pte stays read-only where the VMA is. */
 const mayStore = (context: Context): boolean => context.write && (context.exclusive || !isPrivate(context));
-const setsWritable = (context: Context): boolean => mayStore(context) && area(context).write;
+const setsWritable = (context: Context): boolean => (context.orig.kind === 'protnone' ? staysWritable(context) : mayStore(context) && area(context).write);
 
 /**
  * handle_pte_fault for pages of files and of swap (mm/memory.c, mm/filemap.c, 6.12), under mmap_lock: do_fault and
- * do_swap_page for a pte that is not present, do_wp_page for a store to one that is read-only, and the wait for a
- * migration. Private memory is copied unless the page is exclusive; shared memory is made writable in place. With LUF,
- * strictly: what is owed is paid under the page-table lock before a writable pte is set. Called with the page and
- * whether it is a store; returns `{ ok }`. Domain table, part 2, 1b; rows L6, L7.
+ * do_swap_page for a pte that is not present, do_wp_page for a store to one that is read-only, the wait for a migration;
+ * a device-exclusive entry is restored, a page in the memory of a device brought back, and a hint of NUMA balancing taken
+ * away, without moving the page (do_numa_page).
+ * Private memory is copied unless the page is exclusive; shared memory is made writable in place. With LUF, strictly: what
+ * is owed is paid under the page-table lock before a writable pte is set. Called with the page and whether it is a store;
+ * returns `{ ok }`. Domain table part 2, 1b, 1e; rows L6, L7.
  */
 export const handlePteFault = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -69,6 +80,11 @@ export const handlePteFault = setup({
     isNone: ({ event }) => received(event, 'pte').pte.kind === 'none',
     isSwap: ({ event }) => received(event, 'pte').pte.kind === 'swap',
     isMigration: ({ event }) => received(event, 'pte').pte.kind === 'migration',
+    isDevexcl: ({ context, event }) => context.restoreExclusive !== null && received(event, 'pte').pte.kind === 'devexcl',
+    isDevpriv: ({ context, event }) => context.migrateToRam !== null && received(event, 'pte').pte.kind === 'devpriv',
+    /** pte_protnone, and vma_is_accessible. */
+    isNumaHint: ({ context, event }) => received(event, 'pte').pte.kind === 'protnone' && (area(context).read || area(context).write),
+    hasNotifier: ({ context }) => context.notifier !== null,
     isWriteFault: ({ context, event }) => {
       const { pte } = received(event, 'pte');
       return context.write && pte.kind === 'present' && !pte.write;
@@ -111,9 +127,32 @@ export const handlePteFault = setup({
     noteOrig: assign({ orig: ({ event }) => received(event, 'pte').pte }),
     notePresent: assign({
       orig: ({ event }) => received(event, 'pte').pte,
-      pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn,
+      pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'present' | 'protnone' }>).pfn,
     }),
-    noteEntryPfn: assign({ pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'migration' }>).pfn }),
+    noteEntryPfn: assign({ pfn: ({ event }) => (received(event, 'pte').pte as Extract<Pte, { kind: 'migration' | 'devexcl' | 'devpriv' }>).pfn }),
+    callRestore: tell(
+      ({ context }) => context.restoreExclusive as Address,
+      ({ context }) => ({ type: 'call', vpn: context.vpn, pfn: context.pfn }),
+    ),
+    callMigrate: tell(
+      ({ context }) => context.migrateToRam as Address,
+      ({ context }) => ({ type: 'call', vpn: context.vpn, pfn: context.pfn }),
+    ),
+    setPresent: tell(
+      ({ context }) => context.mm,
+      ({ context }) => {
+        const { dirty } = context.orig as Extract<Pte, { kind: 'protnone' }>;
+        return { type: 'pte.set', vpn: context.vpn, pte: presentPte(context.pfn, { write: staysWritable(context), dirty }) };
+      },
+    ),
+    callStart: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'start', event: 'CLEAR', owner: null, vpns: [context.vpn] }),
+    ),
+    callEnd: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'end', event: 'CLEAR', owner: null, vpns: [context.vpn] }),
+    ),
     readSlot: tell(
       ({ context }) => area(context).mapping,
       ({ context }) => ({ type: 'slot.read', index: slotOf(context) }),
@@ -197,7 +236,7 @@ export const handlePteFault = setup({
   },
 }).createMachine({
   id: 'handle_pte_fault',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ notifier: null, restoreExclusive: null, migrateToRam: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'find_vma', actions: 'remember' } } },
@@ -215,6 +254,9 @@ export const handlePteFault = setup({
           { guard: 'isNone', target: 'filemap_get_folio', actions: 'noteOrig' },
           { guard: 'isSwap', target: 'filemap_get_folio', actions: 'noteOrig' },
           { guard: 'isMigration', target: 'migration_entry_wait', actions: 'noteEntryPfn' },
+          { guard: 'isDevexcl', target: 'remove_device_exclusive_entry', actions: 'noteEntryPfn' },
+          { guard: 'isDevpriv', target: 'migrate_to_ram', actions: 'noteEntryPfn' },
+          { guard: 'isNumaHint', target: 'do_numa_page', actions: 'notePresent' },
           { guard: 'isWriteFault', target: 'do_wp_page', actions: 'notePresent' },
           { target: 'luf_flush_at_end', actions: 'succeed' },
         ],
@@ -230,6 +272,44 @@ export const handlePteFault = setup({
       on: { step: { target: 'folio_wait_locked', actions: 'lockFolio' } },
     },
     folio_wait_locked: { description: 'Sleeps', on: { locked: { target: 'luf_flush_at_end', actions: ['unlockFolio', 'succeed'] } } },
+    remove_device_exclusive_entry: {
+      description: 'A device has the page for itself: the pte is made present again, and the access tried again',
+      entry: 'callRestore',
+      on: { return: { target: 'luf_flush_at_end', actions: 'succeed' } },
+    },
+    migrate_to_ram: {
+      description: 'The page is in the memory of a device: its driver brings it back, and the access is tried again',
+      entry: 'callMigrate',
+      on: { return: { target: 'luf_flush_at_end', actions: 'succeed' } },
+    },
+    do_numa_page: { description: 'A hint: who uses the page? Takes the page-table lock', on: { step: { target: 'numa_spin_on_ptl', actions: 'lockPtl' } } },
+    numa_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'numa_pte_changed' } } },
+    numa_pte_changed: {
+      description: 'Is the pte as it was?',
+      entry: 'readPte',
+      on: {
+        pte: [
+          { guard: 'isUnchanged', target: 'can_change_pte_writable' },
+          { target: 'wp_unlock', actions: 'succeed' },
+        ],
+      },
+    },
+    can_change_pte_writable: {
+      description: 'Without a copy, or a word with the file system? A private page that is exclusive; a shared one that is dirty already',
+      entry: 'readCounts',
+      on: {
+        'page.counts': [{ guard: 'isExclusive', target: 'numa_flush_before_set', actions: 'noteExclusive' }, { target: 'numa_flush_before_set' }],
+      },
+    },
+    numa_flush_before_set: {
+      description: 'LUF: what is owed is paid before a writable pte is set',
+      always: [{ guard: 'mustFlushBeforeSet', target: 'numa_luf_flush' }, { target: 'numa_rebuild_single_mapping' }],
+    },
+    numa_luf_flush: { description: 'IPIs under the page-table lock', entry: 'callLufFlush', on: { return: { target: 'numa_rebuild_single_mapping' } } },
+    numa_rebuild_single_mapping: {
+      description: 'Gives the access back',
+      on: { step: { target: 'wp_unlock', actions: ['observeMkwrite', 'setPresent', 'succeed'] } },
+    },
     filemap_get_folio: {
       description: 'Is it in the page cache, or in the swap cache? Looks, and takes a reference',
       on: {
@@ -396,8 +476,13 @@ export const handlePteFault = setup({
     },
     copy_user_folio: {
       description: 'Copies the bytes; the old page is read-only here, and stays so',
-      on: { step: { actions: 'sample' }, 'memory.content': { target: 'copy_ptl', actions: ['copyInto', 'noteCopy', 'setExclusive', 'observeCopy'] } },
+      on: { step: { actions: 'sample' }, 'memory.content': { target: 'copy_is_ready', actions: ['copyInto', 'noteCopy', 'setExclusive', 'observeCopy'] } },
     },
+    copy_is_ready: {
+      description: 'Secondary MMUs first',
+      always: [{ guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_start' }, { target: 'copy_ptl' }],
+    },
+    mmu_notifier_invalidate_range_start: { description: 'They drop the old page', entry: 'callStart', on: { return: { target: 'copy_ptl' } } },
     copy_ptl: { description: 'Takes the page-table lock again', on: { step: { target: 'copy_spin_on_ptl', actions: 'lockPtl' } } },
     copy_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'copy_pte_changed' } } },
     copy_pte_changed: {
@@ -410,7 +495,16 @@ export const handlePteFault = setup({
         ],
       },
     },
-    copy_unlock: { description: 'Somebody was faster: drops the lock', on: { step: { target: 'put_copy', actions: 'unlockPtl' } } },
+    copy_unlock: {
+      description: 'Somebody was faster: drops the lock',
+      on: {
+        step: [
+          { guard: 'hasNotifier', target: 'invalidate_end_unused', actions: 'unlockPtl' },
+          { target: 'put_copy', actions: 'unlockPtl' },
+        ],
+      },
+    },
+    invalidate_end_unused: { description: 'The notification was for nothing', entry: 'callEnd', on: { return: { target: 'put_copy' } } },
     put_copy: { description: 'The copy is free again', entry: 'callPut', on: { return: { target: 'wp_put_old' } } },
     ptep_clear_flush: { description: 'Clears the pte', on: { step: { actions: 'clearPte' }, pte: { target: 'flush_tlb_page' } } },
     flush_tlb_page: {
@@ -426,8 +520,14 @@ export const handlePteFault = setup({
     set_pte_copy: { description: 'Maps the copy', on: { step: { target: 'copy_done', actions: ['observeMkwrite', 'addRmap', 'setPte', 'succeed'] } } },
     copy_done: {
       description: 'Drops the mapping of the old page, and the lock',
-      on: { step: { target: 'put_unmapped', actions: ['removeOldRmap', 'unlockPtl'] } },
+      on: {
+        step: [
+          { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end', actions: ['removeOldRmap', 'unlockPtl'] },
+          { target: 'put_unmapped', actions: ['removeOldRmap', 'unlockPtl'] },
+        ],
+      },
     },
+    mmu_notifier_invalidate_range_end: { description: 'They may fault in the copy', entry: 'callEnd', on: { return: { target: 'put_unmapped' } } },
     put_unmapped: { description: "The mapping's reference of the old page", entry: 'callPutOld', on: { return: { target: 'wp_put_old' } } },
     wp_put_old: { description: 'The reference of the copier', entry: 'callPutOld', on: { return: { target: 'luf_flush_at_end' } } },
     luf_flush_at_end: {

@@ -32,7 +32,7 @@ export const madvise = setup({
     unlockMm: tell(({ context }) => context.mmapLock, { type: 'up_read' }),
     callZap: tell(
       ({ context }) => context.zap,
-      ({ context }) => ({ type: 'call', vpns: context.vpns }),
+      ({ context }) => ({ type: 'call', vpns: context.vpns, event: 'CLEAR' }),
     ),
     return: tell(({ context }) => context.caller, { type: 'return' }),
     forget: assign(idle),

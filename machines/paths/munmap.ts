@@ -45,7 +45,7 @@ export const munmap = setup({
     ),
     callZap: tell(
       ({ context }) => context.zap,
-      ({ context }) => ({ type: 'call', vpns: context.vpns, unlink: context.unlink }),
+      ({ context }) => ({ type: 'call', vpns: context.vpns, unlink: context.unlink, event: 'UNMAP' }),
     ),
     withdraw: inform(
       ({ context }) => context.coherence,

@@ -11,11 +11,14 @@ interface Context {
   got: boolean;
 }
 
-type Event = { type: 'step' } | Return<{ ok: boolean }> | Signed<{ type: 'xa'; result: 'found' | 'none' }>;
+type Event = { type: 'step' } | { type: 'again' } | Return<{ ok: boolean }> | Signed<{ type: 'xa'; result: 'found' | 'none' }>;
 
 const { tell } = speaker<Context, Event>();
 
-/** A user of a percpu_ref: takes a reference, uses what it protects, puts it. Rows C0 to C13; invariant I7 looks at `holding`. */
+/**
+ * A user of a percpu_ref: takes a reference, uses what it protects, puts it; with the choice `again`, once more. Rows C0 to C13;
+ * invariant I7 looks at `holding`.
+ */
 export const percpuRefUser = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as { tryget: Address; put: Address; rcu: Address; hash?: Address } },
   guards: {
@@ -34,6 +37,7 @@ export const percpuRefUser = setup({
     callTryget: tell(({ context }) => context.tryget, { type: 'call' }),
     callPut: tell(({ context }) => context.put, { type: 'call' }),
     got: assign({ got: true }),
+    forget: assign({ got: false }),
   },
 }).createMachine({
   id: 'percpu_ref_user',
@@ -73,6 +77,6 @@ export const percpuRefUser = setup({
       on: { step: [{ guard: 'putsReference', target: 'percpu_ref_put' }, { target: 'done' }] },
     },
     percpu_ref_put: { description: 'Gives the reference back', entry: 'callPut', on: { return: 'done' } },
-    done: { tags: ['rest'], description: 'Finished' },
+    done: { tags: ['rest'], description: 'Finished', on: { again: { target: 'start', actions: 'forget' } } },
   },
 });

@@ -1,6 +1,6 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
-import type { Call } from '../call.js';
+import type { Call, Return } from '../call.js';
 import { mappingPte, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
 
 /** Where a folio may be mapped, as the rmap walk finds it. */
@@ -24,9 +24,11 @@ interface Input {
   /** The table of flushes that are put off; null: a kernel without LUF. */
   lufBatch: Address | null;
   debug: Address | null;
+  /** mmu_notifier_invalidate_range of its task, by address space; default: nobody mirrors any. */
+  notifiers?: Record<Address, Address>;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   pfn: number;
   mapping: Address | null;
@@ -54,6 +56,7 @@ interface Context extends Input {
 type Event =
   | { type: 'step' }
   | Call<{ pfn: number; mapping: Address | null; index: number; leaves: Context['leaves']; items: RmapItem[] }>
+  | Return
   | Signed<PteReply>
   | Signed<{ type: 'page.counts'; exclusive?: boolean }>
   | Signed<{ type: 'locked' } | { type: 'tlb_gen'; gen: number } | { type: 'cpumask'; cpus: Address[] }>;
@@ -78,6 +81,7 @@ const idle = {
   anyWrite: false,
 };
 const item = ({ items }: Context): RmapItem => items[0] as RmapItem;
+const notifierOf = (context: Context): Address | null => context.notifiers[item(context).mm] ?? null;
 const union = (a: Address[], b: Address[]): Address[] => [...new Set([...a, ...b])].sort();
 const qualifies = ({ others, lufBatch }: Context): boolean => lufBatch !== null && others.length === 0;
 
@@ -85,12 +89,26 @@ const qualifies = ({ others, lufBatch }: Context): boolean => lufBatch !== null 
  * try_to_unmap and try_to_migrate with TTU_BATCH_FLUSH (mm/rmap.c, 6.12), R4b to R4f, pte by pte: clear under the
  * page-table lock, take a generation, note who must be flushed, leave a swap or migration entry. With LUF the flush of
  * read-only ptes is put off, and recorded under the lock. Called with the folio and where it may be mapped; returns what
- * is left to flush ({@link UnmapResult}). Domain table, part 2, 1a, 1b; rows L2, L10 to L12, L17.
+ * is left to flush ({@link UnmapResult}). Place by place secondary MMUs are told, before the page-table lock is taken and after it is
+ * dropped. Since 6.15 a device-exclusive entry is a mapping like others, but that there is nothing to flush. Domain table part 2, 1a,
+ * 1b, 1e; rows L2, L10 to L12, L17.
  */
 export const tryToUnmap = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     allWalked: ({ context }) => context.items.length === 0,
+    hasNotifier: ({ context }) => notifierOf(context) !== null,
+    isDevexcl: ({ context, event }) => {
+      const { pte } = received(event, 'pte');
+      return pte.kind === 'devexcl' && pte.pfn === context.pfn;
+    },
+    /** A page in the memory of a device is migrated like others; reclaim does not know it. */
+    isDevpriv: ({ context, event }) => {
+      const { pte } = received(event, 'pte');
+      return context.leaves === 'migration' && pte.kind === 'devpriv' && pte.pfn === context.pfn;
+    },
+    /** Up to 6.14 a device-exclusive entry stands for a reference, and for no mapcount: the rmap walk leaves it where it is. */
+    keepsMapcount: () => true,
     isMapped: ({ context, event }) => {
       const pte = mappingPte(received(event, 'pte').pte);
       return pte.kind === 'present' && pte.pfn === context.pfn;
@@ -114,6 +132,19 @@ export const tryToUnmap = setup({
       const { from, pfn, mapping, index, leaves, items } = received(event, 'call');
       return { caller: from, pfn, mapping, index, leaves, items };
     }),
+    callStart: tell(
+      ({ context }) => notifierOf(context) as Address,
+      ({ context }) => ({ type: 'call', phase: 'start', event: 'CLEAR', owner: null, vpns: [item(context).vpn] }),
+    ),
+    callEnd: tell(
+      ({ context }) => notifierOf(context) as Address,
+      ({ context }) => ({ type: 'call', phase: 'end', event: 'CLEAR', owner: null, vpns: [item(context).vpn] }),
+    ),
+    noteEntry: assign({ pte: ({ event }) => received(event, 'pte').pte }),
+    clearEntry: tell(
+      ({ context }) => item(context).mm,
+      ({ context }) => ({ type: 'pte.clear', vpn: item(context).vpn }),
+    ),
     lockPtl: tell(({ context }) => item(context).ptl, { type: 'lock' }),
     unlockPtl: tell(({ context }) => item(context).ptl, { type: 'unlock' }),
     readPte: tell(
@@ -173,7 +204,7 @@ export const tryToUnmap = setup({
             : {
                 kind: 'migration',
                 pfn: context.pfn,
-                write: context.pte.kind === 'present' && context.pte.write,
+                write: (context.pte.kind === 'present' || context.pte.kind === 'devpriv') && context.pte.write,
                 ...(context.exclusive ? { exclusive: true } : {}),
               },
       }),
@@ -197,20 +228,44 @@ export const tryToUnmap = setup({
   },
 }).createMachine({
   id: 'try_to_unmap',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ notifiers: {}, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'rmap_walk', actions: 'remember' } } },
     rmap_walk: {
       description: 'R4: the next place where it may be mapped',
-      always: [{ guard: 'allWalked', target: 'idle', actions: ['observeSkip', 'return', 'forget'] }, { target: 'page_vma_mapped_walk' }],
+      always: [
+        { guard: 'allWalked', target: 'idle', actions: ['observeSkip', 'return', 'forget'] },
+        { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_start' },
+        { target: 'page_vma_mapped_walk' },
+      ],
+    },
+    mmu_notifier_invalidate_range_start: {
+      description: 'R4a: secondary MMUs drop the page here',
+      entry: 'callStart',
+      on: { return: { target: 'page_vma_mapped_walk' } },
     },
     page_vma_mapped_walk: { description: 'R4b: takes the page-table lock', on: { step: { target: 'spin_on_ptl', actions: 'lockPtl' } } },
     spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'check_pte' } } },
     check_pte: {
       description: 'R4b: is the folio mapped here?',
       entry: 'readPte',
-      on: { pte: [{ guard: 'isMapped', target: 'ptep_get_and_clear' }, { target: 'page_vma_mapped_walk_done' }] },
+      on: {
+        pte: [
+          { guard: 'isMapped', target: 'ptep_get_and_clear' },
+          { guard: 'isDevexcl', target: 'is_device_exclusive_entry', actions: 'noteEntry' },
+          { guard: 'isDevpriv', target: 'pte_clear', actions: 'noteEntry' },
+          { target: 'page_vma_mapped_walk_done' },
+        ],
+      },
+    },
+    is_device_exclusive_entry: {
+      description: 'R4b: does the entry map the folio?',
+      always: [{ guard: 'keepsMapcount', target: 'pte_clear' }, { target: 'page_vma_mapped_walk_done' }],
+    },
+    pte_clear: {
+      description: 'R4c: no TLB leads to the page: clears the entry, and notes nobody',
+      on: { step: { target: 'leave_entry', actions: 'clearEntry' } },
     },
     ptep_get_and_clear: {
       description: 'R4c: reads and clears the pte, in one access',
@@ -265,14 +320,26 @@ export const tryToUnmap = setup({
       on: {
         step: [
           { guard: 'recordsLate', target: 'luf_record', actions: ['removeRmap', 'put', 'unlockPtl'] },
-          { target: 'rmap_walk', actions: ['removeRmap', 'put', 'unlockPtl', 'nextItem'] },
+          { target: 'place_done', actions: ['removeRmap', 'put', 'unlockPtl'] },
         ],
       },
     },
     luf_record: {
       description: 'Row L12: records the debt only now',
-      on: { step: { target: 'rmap_walk', actions: ['markPending', 'record', 'nextItem'] } },
+      on: { step: { target: 'place_done', actions: ['markPending', 'record'] } },
     },
-    page_vma_mapped_walk_done: { description: 'R4f: not mapped here', on: { step: { target: 'rmap_walk', actions: ['unlockPtl', 'nextItem'] } } },
+    page_vma_mapped_walk_done: { description: 'R4f: not mapped here', on: { step: { target: 'place_done', actions: 'unlockPtl' } } },
+    place_done: {
+      description: 'R4f: the notification is over, and the next place',
+      always: [
+        { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end' },
+        { target: 'rmap_walk', actions: 'nextItem' },
+      ],
+    },
+    mmu_notifier_invalidate_range_end: {
+      description: 'R4f: secondary MMUs may fault again',
+      entry: 'callEnd',
+      on: { return: { target: 'rmap_walk', actions: 'nextItem' } },
+    },
   },
 });

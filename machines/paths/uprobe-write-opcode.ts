@@ -14,9 +14,11 @@ interface Input {
   putPage: Address;
   flush: Address;
   coherence: Address;
+  /** mmu_notifier_invalidate_range of its task; default: nobody mirrors the address space. */
+  notifier?: Address | null;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   vpn: number;
   cell: string;
@@ -36,7 +38,7 @@ type Event =
   | Signed<PteReply>
   | Signed<{ type: 'locked' } | { type: 'write.value'; value: string }>;
 
-const { tell } = speaker<Context, Event>();
+const { tell, inform } = speaker<Context, Event>();
 const none: Pte = { kind: 'none' };
 const idle = { caller: '', vpn: -1, cell: '', old: -1, pte: none, copy: -1, value: '' };
 const lockOf = (context: Context): Address => context.folioLocks[context.old] as Address;
@@ -44,7 +46,8 @@ const lockOf = (context: Context): Address => context.folioLocks[context.old] as
 /**
  * Registering a uprobe, up to 6.14: uprobe_write_opcode with __replace_page (kernel/events/uprobes.c, 6.12). The page is
  * faulted in, copied with the breakpoint, and replaced under the page-table lock if it is there still: clear, flush, set. Called
- * with the page. Domain table, part 2, 1c; row L18.
+ * with the page. Secondary MMUs are told before the page-table lock is taken and after it is dropped; a device-exclusive entry is not
+ * present, and restored by the fault. Domain table part 2, 1c; row L18.
  */
 export const uprobeWriteOpcode = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -57,6 +60,7 @@ export const uprobeWriteOpcode = setup({
       const pte = mappingPte(received(event, 'pte').pte);
       return pte.kind === 'present' && pte.pfn === context.old;
     },
+    hasNotifier: ({ context }) => context.notifier !== null,
     isMapped: ({ context }) => context.old >= 0,
     isFilled: ({ event }) => received(event, 'pte').pte.kind !== 'none',
     gotPage: ({ event }) => (received(event, 'return').pfns ?? []).length > 0,
@@ -94,6 +98,14 @@ export const uprobeWriteOpcode = setup({
     ),
     lockFolio: tell(({ context }) => lockOf(context), { type: 'lock' }),
     unlockFolio: tell(({ context }) => lockOf(context), { type: 'unlock' }),
+    callStart: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'start', event: 'CLEAR', owner: null, vpns: [context.vpn] }),
+    ),
+    callEnd: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => ({ type: 'call', phase: 'end', event: 'CLEAR', owner: null, vpns: [context.vpn] }),
+    ),
     lockPtl: tell(({ context }) => context.ptl, { type: 'lock' }),
     unlockPtl: tell(({ context }) => context.ptl, { type: 'unlock' }),
     clearPte: tell(
@@ -109,7 +121,7 @@ export const uprobeWriteOpcode = setup({
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pte.set', vpn: context.vpn, pte: presentPte(context.copy, { write: false }) }),
     ),
-    removeOldRmap: tell(({ context }) => pageAt(context.old), { type: 'folio.remove_rmap' }),
+    removeOldRmap: inform(({ context }) => (context.old >= 0 ? pageAt(context.old) : null), { type: 'folio.remove_rmap' }),
     callPutOld: tell(
       ({ context }) => context.putPage,
       ({ context }) => ({ type: 'call', pfn: context.old, pinned: false }),
@@ -128,7 +140,7 @@ export const uprobeWriteOpcode = setup({
   },
 }).createMachine({
   id: 'uprobe_write_opcode',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ notifier: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'mmap_write_lock', actions: 'remember' } } },
@@ -165,9 +177,14 @@ export const uprobeWriteOpcode = setup({
       description: 'Copies the page, with the breakpoint in it',
       on: { step: { actions: 'beginWrite' }, 'write.value': { target: 'replace_page', actions: ['writeCopy', 'noteValue'] } },
     },
-    replace_page: { description: '__replace_page', always: [{ guard: 'isMapped', target: 'folio_lock' }, { target: 'page_vma_mapped_walk' }] },
+    replace_page: { description: '__replace_page', always: [{ guard: 'isMapped', target: 'folio_lock' }, { target: 'invalidate_start' }] },
     folio_lock: { description: 'Locks the old page', on: { step: { target: 'folio_wait_lock', actions: 'lockFolio' } } },
-    folio_wait_lock: { description: 'Sleeps while another has it locked', on: { locked: { target: 'page_vma_mapped_walk' } } },
+    folio_wait_lock: { description: 'Sleeps while another has it locked', on: { locked: { target: 'invalidate_start' } } },
+    invalidate_start: {
+      description: 'Secondary MMUs first',
+      always: [{ guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_start' }, { target: 'page_vma_mapped_walk' }],
+    },
+    mmu_notifier_invalidate_range_start: { description: 'They drop the old page', entry: 'callStart', on: { return: { target: 'page_vma_mapped_walk' } } },
     page_vma_mapped_walk: { description: 'Takes the page-table lock', on: { step: { target: 'spin_on_ptl', actions: 'lockPtl' } } },
     spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'check_pte' } } },
     check_pte: {
@@ -182,8 +199,30 @@ export const uprobeWriteOpcode = setup({
         ],
       },
     },
-    again: { description: 'Drops the locks, and starts anew', on: { step: { target: 'put_copy', actions: ['unlockPtl', 'unlockFolio'] } } },
-    filled: { description: 'Row L18: filled meanwhile: starts anew', on: { step: { target: 'put_copy_filled', actions: 'unlockPtl' } } },
+    again: {
+      description: 'Drops the locks, and starts anew',
+      on: {
+        step: [
+          { guard: 'hasNotifier', target: 'invalidate_end_unused', actions: 'unlockPtl' },
+          { target: 'put_copy', actions: ['unlockPtl', 'unlockFolio'] },
+        ],
+      },
+    },
+    filled: {
+      description: 'Row L18: filled meanwhile: starts anew',
+      on: {
+        step: [
+          { guard: 'hasNotifier', target: 'invalidate_end_unused', actions: 'unlockPtl' },
+          { target: 'put_copy_filled', actions: 'unlockPtl' },
+        ],
+      },
+    },
+    invalidate_end_unused: {
+      description: 'The notification was for nothing',
+      entry: 'callEnd',
+      on: { return: [{ guard: 'isMapped', target: 'folio_unlock_unused' }, { target: 'put_copy_filled' }] },
+    },
+    folio_unlock_unused: { description: 'Unlocks the old page', on: { step: { target: 'put_copy', actions: 'unlockFolio' } } },
     put_copy_filled: {
       description: 'The copy is free again',
       entry: 'callPutCopy',
@@ -205,11 +244,18 @@ export const uprobeWriteOpcode = setup({
       description: 'Maps the copy',
       on: {
         step: [
+          { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end', actions: ['addRmap', 'setPte', 'removeOldRmap', 'unlockPtl'] },
           { guard: 'isMapped', target: 'drop_old', actions: ['addRmap', 'setPte', 'removeOldRmap', 'unlockPtl', 'unlockFolio'] },
           { target: 'mmap_write_unlock', actions: ['addRmap', 'setPte', 'unlockPtl'] },
         ],
       },
     },
+    mmu_notifier_invalidate_range_end: {
+      description: 'They may fault in the copy',
+      entry: 'callEnd',
+      on: { return: [{ guard: 'isMapped', target: 'folio_unlock' }, { target: 'mmap_write_unlock' }] },
+    },
+    folio_unlock: { description: 'Unlocks the old page', on: { step: { target: 'drop_old', actions: 'unlockFolio' } } },
     drop_old: { description: "The mapping's reference of the old page", entry: 'callPutOld', on: { return: { target: 'put_old' } } },
     put_old: { description: 'Its own reference', entry: 'callPutOld', on: { return: { target: 'mmap_write_unlock' } } },
     put_old_failed: { description: 'No memory: its own reference', entry: 'callPutOld', on: { return: { target: 'mmap_write_unlock_failed' } } },

@@ -10,10 +10,18 @@ interface Input {
   ptl: Address;
   flush: Address;
   putPage: Address;
+  /** put_page of a page of a device's own memory, which goes back to its driver; default: no page is there. */
+  putDevicePage?: Address | null;
   /** flush_tlb_batched_pending; default: nobody defers flushes. */
   batchedPending?: Address;
   /** Pages that a batch takes; a full one is flushed and freed before the next pass. Default: as many as there are. */
   batchSize?: number;
+  /** mmu_notifier_invalidate_range of its task; default: nobody mirrors the address space. */
+  notifier?: Address | null;
+  /** Row D12. */
+  folioLocks?: Record<string, Address>;
+  /** remove_device_exclusive_entry, for row D12f. */
+  restoreExclusive?: Address | null;
   /** It unmaps a file: the dirty bit of a pte goes to the folio, which is unlinked from the pte only after the flush. */
   file?: boolean;
   /**
@@ -35,6 +43,13 @@ export interface UnlinkVma {
   tables?: number[];
 }
 
+/** How secondary MMUs are told: munmap, and the OOM reaper, which may not sleep for them, say UNMAP; all others CLEAR. */
+interface Notification {
+  event: 'UNMAP' | 'CLEAR';
+  blockable: boolean;
+  vpns: number[];
+}
+
 interface Context extends Required<Omit<Input, 'tables' | 'batchedPending'>> {
   batchedPending: Address | null;
   tables: Input['tables'] | null;
@@ -42,6 +57,10 @@ interface Context extends Required<Omit<Input, 'tables' | 'batchedPending'>> {
   unlink: UnlinkVma | null;
   /** Pages not looked at yet. */
   vpns: number[];
+  /** null: nobody is told. */
+  notification: Notification | null;
+  /** Secondary MMUs have dropped what is cleared here; false: one of them would have had to sleep for it. */
+  ok: boolean;
   pte: Pte;
   /** Range to flush. */
   cleared: number[] | 'all';
@@ -57,23 +76,25 @@ interface Context extends Required<Omit<Input, 'tables' | 'batchedPending'>> {
 
 type Event =
   | { type: 'step' }
-  | Call<{ vpns: number[]; unlink?: UnlinkVma }>
-  | Return
+  | Call<{ vpns: number[]; unlink?: UnlinkVma; event?: Notification['event']; blockable?: boolean }>
+  | Return<{ ok?: boolean }>
   | Signed<PteReply | PmdReply>
   | Signed<{ type: 'locked' } | { type: 'gathers'; pending: number } | { type: 'ipi.done' }>;
 
 const { tell } = speaker<Context, Event>();
 const none: Pte = { kind: 'none' };
 const gather = { cleared: [] as number[], batch: [] as number[], delayed: [] as number[], freedTables: false, tableBatch: [] as Address[], forced: false };
-const idle = { caller: '', unlink: null, vpns: [] as number[], pte: none, ...gather };
-const pfnOf = ({ pte }: Context): number => (pte.kind === 'present' ? pte.pfn : -1);
+const idle = { caller: '', unlink: null, vpns: [] as number[], notification: null, ok: true, pte: none, ...gather };
+const pfnOf = ({ pte }: Context): number => (pte.kind === 'present' || pte.kind === 'devexcl' || pte.kind === 'devpriv' ? pte.pfn : -1);
+const lockOf = (context: Context): Address => context.folioLocks[pfnOf(context)] as Address;
 const vpnOf = ({ vpns }: Context): number => vpns[0] as number;
 
 /**
  * unmap_page_range with its mmu_gather (mm/memory.c, mm/mmu_gather.c; 6.12, 7.3), Z1 to Z15: clear the ptes under the
  * page-table lock, flush, and only then drop the pages' references and free page tables. Ptes that are special hold no
- * reference: up to 6.16 the struct page of a dax pte is never touched here. Called with the pages, and by munmap with
- * what of the VMA goes.
+ * reference: up to 6.16 the struct page of a dax pte is never touched here. Secondary MMUs are told before the ptes are cleared, and
+ * after, within the gather (zap_page_range_single, unmap_vmas). Called with the pages, and by munmap with what of the VMA goes;
+ * returns `{ ok }`: only who asks them not to sleep is refused. Domain table part 2, 1e (zap), rows D11 to D12f.
  */
 export const zap = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -81,6 +102,17 @@ export const zap = setup({
     /** Safeguard (Z3, Z12): a flush that comes before the clear can be undone by a walk. */
     clearsBeforeFlush: () => true,
     defersFlushes: ({ context }) => context.batchedPending !== null,
+    hasNotifier: ({ context }) => context.notification !== null,
+    isStarted: ({ event }) => received(event, 'return').ok !== false,
+    /** Row D12: the folio is locked under the page-table lock, as if that were no spinlock. */
+    locksDevexclUnderPtl: () => false,
+    /** Row D12f: the entry is restored under the folio lock first, for which the page-table lock is dropped. */
+    restoresDevexcl: () => false,
+    isDevexclEntry: ({ event }) => received(event, 'pte').pte.kind === 'devexcl',
+    isDevexcl: ({ context }) => context.pte.kind === 'devexcl',
+    isDevpriv: ({ context }) => context.pte.kind === 'devpriv',
+    /** Up to 6.14 a device-exclusive entry stands for a reference, and for no mapcount. */
+    keepsMapcount: () => true,
     /** Row B10: who holds the lock with interrupts off keeps others waiting for an IPI. */
     disablesIrqs: () => false,
     /** Safeguard (Z3): the walker may set D between a load and a store. */
@@ -115,6 +147,27 @@ export const zap = setup({
       const { from, vpns, unlink } = received(event, 'call');
       return { caller: from, vpns, unlink: unlink ?? null };
     }),
+    noteNotification: assign({
+      notification: ({ context, event }) => {
+        const { vpns, event: kind = 'CLEAR', blockable = true } = received(event, 'call');
+        return context.notifier === null ? null : { event: kind, blockable, vpns };
+      },
+    }),
+    callStart: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => {
+        const { event, blockable, vpns } = context.notification as Notification;
+        return { type: 'call', phase: 'start', event, owner: null, vpns, ...(blockable ? {} : { blockable }) };
+      },
+    ),
+    callEnd: tell(
+      ({ context }) => context.notifier as Address,
+      ({ context }) => {
+        const { event, vpns } = context.notification as Notification;
+        return { type: 'call', phase: 'end', event, owner: null, vpns };
+      },
+    ),
+    noteRefused: assign({ ok: false }),
     gatherBegin: tell(({ context }) => context.mm, { type: 'gather.begin' }),
     readGathers: tell(({ context }) => context.mm, { type: 'gather.read' }),
     widenToAll: assign({ cleared: 'all', freedTables: true }),
@@ -137,6 +190,21 @@ export const zap = setup({
       ({ context }) => ({ type: 'pte.clear', vpn: vpnOf(context) }),
     ),
     notePte: assign({ pte: ({ event }) => mappingPte(received(event, 'pte').pte) }),
+    lockFolio: tell(({ context }) => lockOf(context), { type: 'lock' }),
+    unlockFolio: tell(({ context }) => lockOf(context), { type: 'unlock' }),
+    callRestore: tell(
+      ({ context }) => context.restoreExclusive as Address,
+      ({ context }) => ({ type: 'call', vpn: vpnOf(context), pfn: pfnOf(context) }),
+    ),
+    callPutEntry: tell(
+      ({ context }) => context.putPage,
+      ({ context }) => ({ type: 'call', pfn: pfnOf(context), pinned: false }),
+    ),
+    callPutPrivate: tell(
+      ({ context }) => context.putDevicePage as Address,
+      ({ context }) => ({ type: 'call', pfn: pfnOf(context), pinned: false }),
+    ),
+    forgetPte: assign({ pte: none }),
     /** Safeguard (Z4): what is not in the range is not flushed. */
     widen: assign({ cleared: ({ context }) => (context.cleared === 'all' ? 'all' : [...context.cleared, vpnOf(context)]) }),
     addToBatch: assign({ batch: ({ context }) => [...context.batch, pfnOf(context)] }),
@@ -192,7 +260,10 @@ export const zap = setup({
       ({ context }) => ({ type: 'call', pfn: context.batch[0], pinned: false }),
     ),
     dropFirst: assign({ batch: ({ context }) => context.batch.slice(1) }),
-    return: tell(({ context }) => context.caller, { type: 'return' }),
+    return: tell(
+      ({ context }) => context.caller,
+      ({ context }) => ({ type: 'return', ok: context.ok }),
+    ),
     forget: assign(idle),
   },
 }).createMachine({
@@ -201,6 +272,10 @@ export const zap = setup({
     batchSize: Number.MAX_SAFE_INTEGER,
     file: false,
     freeing: 'direct',
+    putDevicePage: null,
+    notifier: null,
+    folioLocks: {},
+    restoreExclusive: null,
     ...input,
     tables: input.tables ?? null,
     batchedPending: input.batchedPending ?? null,
@@ -208,15 +283,29 @@ export const zap = setup({
   }),
   initial: 'idle',
   states: {
-    idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'tlb_gather_mmu', actions: 'remember' } } },
+    idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'tlb_gather_mmu', actions: ['remember', 'noteNotification'] } } },
     tlb_gather_mmu: {
       description: 'Z1: one more gather is under way',
       on: {
         step: [
-          { guard: 'clearsBeforeFlush', target: 'pte_offset_map_lock', actions: 'gatherBegin' },
-          { target: 'flush_before_clear', actions: 'gatherBegin' },
+          { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_start', actions: 'gatherBegin' },
+          { target: 'unmap_single_vma', actions: 'gatherBegin' },
         ],
       },
+    },
+    mmu_notifier_invalidate_range_start: {
+      description: 'Secondary MMUs drop what is to be cleared; one that would have to sleep may refuse who may not',
+      entry: 'callStart',
+      on: {
+        return: [
+          { guard: 'isStarted', target: 'unmap_single_vma' },
+          { target: 'tlb_finish_mmu', actions: 'noteRefused' },
+        ],
+      },
+    },
+    unmap_single_vma: {
+      description: 'The ptes; only then the flush',
+      always: [{ guard: 'clearsBeforeFlush', target: 'pte_offset_map_lock' }, { target: 'flush_before_clear' }],
     },
     flush_before_clear: {
       description: 'Row B2: flushes what it is about to clear',
@@ -242,7 +331,26 @@ export const zap = setup({
       on: { return: { target: 'zap_pte_range' } },
     },
     zap_pte_range: {
-      description: 'Z3: reads and clears the next pte',
+      description: 'Z3: reads and clears the next pte; rows D12 and D12f look for a device-exclusive entry first',
+      always: [
+        { guard: 'locksDevexclUnderPtl', target: 'is_device_exclusive_entry' },
+        { guard: 'restoresDevexcl', target: 'is_device_exclusive_entry' },
+        { target: 'ptep_clear' },
+      ],
+    },
+    is_device_exclusive_entry: {
+      description: 'Rows D12, D12f: may a device have the page for itself?',
+      entry: 'load',
+      on: { pte: [{ guard: 'isDevexclEntry', target: 'lock_device_exclusive', actions: 'notePte' }, { target: 'ptep_clear' }] },
+    },
+    lock_device_exclusive: {
+      description: 'Rows D12, D12f: the device has mapped it when its driver unlocks the folio',
+      always: [{ guard: 'restoresDevexcl', target: 'end_of_ptes' }, { target: 'folio_lock' }],
+    },
+    folio_lock: { description: 'Row D12: locks the folio', on: { step: { target: 'folio_wait_locked', actions: 'lockFolio' } } },
+    folio_wait_locked: { description: 'Row D12: sleeps under the page-table lock while another has it locked', on: { locked: { target: 'ptep_clear' } } },
+    ptep_clear: {
+      description: 'Z3: an exchange, or a load and a store',
       always: [{ guard: 'exchangesPte', target: 'ptep_get_and_clear' }, { target: 'ptep_get' }],
     },
     ptep_get_and_clear: {
@@ -257,8 +365,37 @@ export const zap = setup({
         { guard: 'isDirtyFile', target: 'folio_mark_dirty', actions: ['widen', 'addToBatch'] },
         { guard: 'isNormal', target: 'folio_remove_rmap_pte', actions: ['widen', 'addToBatch'] },
         { guard: 'isPresent', target: 'next_pte', actions: ['widen', 'nextPte'] },
+        { guard: 'isDevexcl', target: 'zap_nonpresent_ptes' },
+        { guard: 'isDevpriv', target: 'folio_remove_rmap_private' },
         { target: 'next_pte', actions: 'nextPte' },
       ],
+    },
+    zap_nonpresent_ptes: {
+      description: 'A device-exclusive entry: no TLB leads to its page, so there is nothing to flush',
+      always: [{ guard: 'keepsMapcount', target: 'folio_remove_rmap_entry' }, { target: 'device_exclusive_locked' }],
+    },
+    folio_remove_rmap_entry: {
+      description: 'Since 6.15 it stands for a mapcount',
+      on: { step: { target: 'device_exclusive_locked', actions: 'removeRmap' } },
+    },
+    device_exclusive_locked: {
+      description: 'Row D12 has the folio locked',
+      always: [{ guard: 'locksDevexclUnderPtl', target: 'folio_unlock' }, { target: 'folio_put' }],
+    },
+    folio_unlock: { description: 'Row D12: unlocks the folio', on: { step: { target: 'folio_put', actions: 'unlockFolio' } } },
+    folio_put: {
+      description: 'It stands for a reference, which is dropped at once',
+      entry: 'callPutEntry',
+      on: { return: { target: 'next_pte', actions: 'nextPte' } },
+    },
+    folio_remove_rmap_private: {
+      description: 'A page in the memory of a device: no TLB leads to it either; its entry stands for a mapcount',
+      on: { step: { target: 'folio_put_private', actions: 'removeRmap' } },
+    },
+    folio_put_private: {
+      description: 'And for a reference; with the last one the page goes back to the driver',
+      entry: 'callPutPrivate',
+      on: { return: { target: 'next_pte', actions: 'nextPte' } },
     },
     folio_mark_dirty: {
       description: 'Z5: the dirty bit goes to the folio; its mapcount is dropped after the flush, since the entry may be used until then',
@@ -300,10 +437,25 @@ export const zap = setup({
       description: 'Z8: what a forced flush has covered is freed; then the next pass',
       always: [
         { guard: 'mayFreeBatch', target: 'free_flushed_page' },
+        { guard: 'isDevexcl', target: 'remove_device_exclusive_entry' },
         { guard: 'morePtes', target: 'pte_offset_map_lock', actions: 'endPass' },
-        { guard: 'flushesPfnmap', target: 'tlb_free_vmas', actions: 'endPass' },
-        { target: 'free_pgtables', actions: 'endPass' },
+        { guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end', actions: 'endPass' },
+        { target: 'ptes_cleared', actions: 'endPass' },
       ],
+    },
+    remove_device_exclusive_entry: {
+      description: 'Row D12f: sleeps until the folio is unlocked, and makes the pte present; then the next pass',
+      entry: 'callRestore',
+      on: { return: { target: 'end_of_pass', actions: 'forgetPte' } },
+    },
+    mmu_notifier_invalidate_range_end: {
+      description: 'Secondary MMUs may fault again; what a TLB still has is flushed later',
+      entry: 'callEnd',
+      on: { return: { target: 'ptes_cleared' } },
+    },
+    ptes_cleared: {
+      description: 'What is left is the flush, and what goes with the VMA',
+      always: [{ guard: 'flushesPfnmap', target: 'tlb_free_vmas' }, { target: 'free_pgtables' }],
     },
     free_flushed_page: { description: 'Z8: page by page', entry: 'callPut', on: { return: { target: 'end_of_pass', actions: 'dropFirst' } } },
     tlb_free_vmas: {

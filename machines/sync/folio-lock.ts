@@ -1,23 +1,23 @@
 import { assign, setup } from 'xstate';
 import { type Address, type Signed, speaker } from '../../src/system/message.js';
 
-interface Context {
+export interface LockContext {
   owner: Address | null;
   /** In the order of arrival. */
   waiters: Address[];
 }
 
-type Event = Signed<{ type: 'lock' } | { type: 'trylock' } | { type: 'unlock' }>;
+export type LockEvent = Signed<{ type: 'lock' } | { type: 'trylock' } | { type: 'unlock'; owner?: Address }>;
 
-const { tell, reply } = speaker<Context, Event>();
+const { tell, reply } = speaker<LockContext, LockEvent>();
 
-/**
- * PG_locked of one folio (mm/filemap.c): a sleeping lock. `lock` is answered by `locked`, at once or when it is handed
- * over; `trylock` by `trylock.result` at once. Domain table, part 2, 0.1.
- */
-export const folioLock = setup({
-  types: { context: {} as Context, events: {} as Event },
-  guards: { contended: ({ context }) => context.waiters.length > 0, isForeign: ({ context, event }) => context.owner !== event.from },
+/** A sleeping lock with one owner; of a mutex too. */
+const shape = setup({
+  types: { context: {} as LockContext, events: {} as LockEvent },
+  guards: {
+    contended: ({ context }) => context.waiters.length > 0,
+    isForeign: ({ context, event }) => context.owner !== (event.type === 'unlock' && event.owner !== undefined ? event.owner : event.from),
+  },
   actions: {
     own: assign({ owner: ({ event }) => event.from }),
     queue: assign({ waiters: ({ context, event }) => [...context.waiters, event.from] }),
@@ -28,7 +28,16 @@ export const folioLock = setup({
     grantNext: tell(({ context }) => context.owner as Address, { type: 'locked' }),
     release: assign({ owner: null }),
   },
-}).createMachine({
+});
+
+export { shape as sleepingLock };
+
+/**
+ * PG_locked of one folio (mm/filemap.c): a sleeping lock. `lock` is answered by `locked`, at once or when it is handed
+ * over; `trylock` by `trylock.result` at once. A path that returns a folio locked leaves the unlock to its caller, who
+ * then names the `owner`. Domain table, part 2, 0.1.
+ */
+export const folioLock = shape.createMachine({
   id: 'folio_lock',
   context: { owner: null, waiters: [] },
   initial: 'unlocked',

@@ -13,7 +13,7 @@ import { gupFast } from '../../machines/paths/gup-fast.js';
 import { gupSlow } from '../../machines/paths/gup-slow.js';
 import { memunmapPages, type memunmapPages510 } from '../../machines/paths/memunmap-pages.js';
 import { munmap } from '../../machines/paths/munmap.js';
-import { percpuRefGet } from '../../machines/paths/percpu-ref-get.js';
+import { type GetMode, percpuRefGet } from '../../machines/paths/percpu-ref-get.js';
 import { percpuRefKill } from '../../machines/paths/percpu-ref-kill.js';
 import { percpuRefPut } from '../../machines/paths/percpu-ref-put.js';
 import { percpuRefSwitch } from '../../machines/paths/percpu-ref-switch.js';
@@ -27,7 +27,7 @@ import { percpuRef } from '../../machines/sync/percpu-ref.js';
 import { rcu } from '../../machines/sync/rcu.js';
 import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
-import { invariant, type Property } from '../property/property.js';
+import { invariant, leadsTo, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
 import { I1, I6, I11 } from './kernel-properties.js';
 
@@ -56,6 +56,10 @@ export interface GupUnbindSetup {
   user: boolean;
   /** A thread that unmaps the buffer. */
   munmap: boolean;
+  /** The threads in gup-fast begin anew, as often as they like. */
+  loops: boolean;
+  /** How gup takes a reference of the pagemap. */
+  tryget: GetMode;
   gupFast: typeof gupFast;
   unbind: typeof unbind;
   memunmap: typeof memunmapPages | typeof memunmapPages510;
@@ -76,6 +80,8 @@ export const reference: GupUnbindSetup = {
   removal: 'unbind',
   user: false,
   munmap: false,
+  loops: false,
+  tryget: 'tryget_live',
   gupFast,
   unbind,
   memunmap: memunmapPages,
@@ -99,7 +105,7 @@ function pagemapPaths(
   if (setup.base === 0) return { actors: {}, uses: {} };
   const use = (page: number): PagemapUse => ({ pgmap: `pgmap${page}`, tryget: `${name}.tryget${page}`, put: `${name}.put${page}` });
   const actors = pagesOf(setup).flatMap((page) => [
-    [use(page).tryget, actor(percpuRefGet, { lane, input: { cpu: cpuName, rcu: 'rcu', ref: `ref${page}`, mode: 'tryget_live', inRcu } })] as const,
+    [use(page).tryget, actor(percpuRefGet, { lane, input: { cpu: cpuName, rcu: 'rcu', ref: `ref${page}`, mode: setup.tryget, inRcu } })] as const,
     [use(page).put, actor(percpuRefPut, { lane, input: { cpu: cpuName, rcu: 'rcu', ref: `ref${page}`, inRcu } })] as const,
   ]);
   return { actors: Object.fromEntries(actors), uses: Object.fromEntries(pagesOf(setup).map((page) => [page, use(page)])) };
@@ -162,6 +168,7 @@ function ioThread(name: string, cpuName: string, setup: GupUnbindSetup): Actors 
         pin: setup.pin,
         ...(setup.removal === 'self' ? { meanwhile: 'unbind' } : {}),
       },
+      ...(setup.loops ? { environment: ['again' as const] } : {}),
     }),
   };
 }
@@ -229,7 +236,8 @@ const processCpus = (setup: GupUnbindSetup): string[] => {
 const cpusOf = (setup: GupUnbindSetup): string[] => [...processCpus(setup), remover].sort();
 
 function cpus(setup: GupUnbindSetup): Actors {
-  const environment = pagesOf(setup).flatMap((vpn) => [
+  // What TLBs hold makes no difference to threads that go on for ever, and multiplies their states.
+  const environment = (setup.loops ? [] : pagesOf(setup)).flatMap((vpn) => [
     { type: 'fill' as const, vpn },
     { type: 'evict' as const, vpn },
   ]);
@@ -300,7 +308,12 @@ function properties(setup: GupUnbindSetup, ios: readonly string[]): Property[] {
     when: ({ mapping: file }) => Object.values((file as SnapshotFrom<typeof pageCache>).context.blocks).includes(null),
     holds: (snapshots) => !pages.some((pfn) => (snapshots.mapping as SnapshotFrom<typeof pageCache>).context.blocks[pfn] === null && pinned(snapshots, pfn)),
   });
-  return [I1, I6, I11, setup.removal === 'truncate' ? freed : survives];
+  const ends = leadsTo<Watched>('I11.progress', 'a removal that has begun comes to its end', {
+    actors: ['remove'],
+    when: ({ remove }) => (remove as SnapshotFrom<typeof task>).value === 'in_call',
+    reach: ({ remove }) => (remove as SnapshotFrom<typeof task>).value === 'exited',
+  });
+  return [I1, I6, I11, setup.removal === 'truncate' ? freed : survives, ...(setup.loops ? [ends] : [])];
 }
 
 /** Threads of one process that pin, touch and unmap a page of a dax device, against what takes the page away. */

@@ -11,6 +11,8 @@ type Changes = Partial<GupUnbindSetup>;
 
 /** fsdax up to 5.17: page pins hold pgmap.ref, nothing is unmapped at unbind; gup uses FOLL_GET. */
 const fsdax517: Changes = { base: 1, pinsHoldPagemap: true, pin: false, unbind: unbindWithoutUnmap, memunmap: memunmapPages510 };
+/** The same with threads in gup-fast that never end. */
+const looping: Changes = { ...fsdax517, loops: true };
 /** devdax up to 5.17: the same, after faults are blocked and mappings zapped. */
 const devdax517: Changes = { ...fsdax517, unbind: unbindDevdax };
 /** Truncation of a dax file up to 6.14. */
@@ -58,7 +60,7 @@ function variant(id: string, summary: string, expected: Variant['expected'], cha
   };
 }
 
-/** Rows A0 to A13. A2 (a livelock) waits for eventualities. */
+/** Rows A0 to A13. */
 export const gupUnbindScenario: Scenario = {
   id: 'gup-unbind',
   title: 'get_user_pages_fast against dax device removal and truncation',
@@ -83,6 +85,24 @@ export const gupUnbindScenario: Scenario = {
       'no pagemap check in gup-fast, ptes not zapped',
       { I1: 'violated' },
       { ...fsdax517, gupFast: gupFast.provide({ guards: { needsPagemap: () => false } }) },
+    ),
+    variant(
+      'A2',
+      'plain tryget instead of tryget_live; two threads that pin the page again and again',
+      { I1: 'holds', I2: 'violated', I6: 'holds', I11: 'holds', 'I11.progress': 'violated' },
+      { ...looping, tryget: 'tryget', gups: 2 },
+    ),
+    variant(
+      'A2.one',
+      'plain tryget; one thread that pins the page again and again',
+      { I1: 'holds', I2: 'violated', I6: 'holds', I11: 'holds', 'I11.progress': 'holds' },
+      { ...looping, tryget: 'tryget', gups: 1 },
+    ),
+    variant(
+      'A2.live',
+      'tryget_live; two threads that pin the page again and again',
+      { I1: 'holds', I2: 'violated', I6: 'holds', I11: 'holds', 'I11.progress': 'holds' },
+      { ...looping, gups: 2 },
     ),
     variant(
       'A3.broadcast',

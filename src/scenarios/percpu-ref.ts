@@ -11,7 +11,7 @@ import { task } from '../../machines/paths/task.js';
 import { BIAS, percpuRef } from '../../machines/sync/percpu-ref.js';
 import { rcu } from '../../machines/sync/rcu.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
-import { invariant } from '../property/property.js';
+import { invariant, leadsTo } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
 import { I6, I11, UAF } from './kernel-properties.js';
 import type { Parameters, Scenario, Variant } from './scenario.js';
@@ -32,6 +32,8 @@ export interface PercpuRefSetup {
   hashed?: boolean;
   /** The owner ends with percpu_ref_exit; else the counters outlive what they protect. */
   exits?: boolean;
+  /** The users begin anew, as often as they like. */
+  loops?: boolean;
   /** A further thread asks percpu_ref_is_zero once. */
   watcher?: boolean;
   owner?: typeof percpuRefOwner;
@@ -59,6 +61,7 @@ function userThread(index: number, { get, put }: User, setup: PercpuRefSetup): R
     [`user${index}`]: actor(setup.user ?? percpuRefUser, {
       lane,
       input: { tryget: `user${index}.tryget`, put: `user${index}.put`, rcu: 'rcu', ...(inRcu ? { hash: 'hash' } : {}) },
+      ...(setup.loops ? { environment: ['again' as const] } : {}),
     }),
   };
 }
@@ -116,6 +119,15 @@ export function percpuRefSystem(id: string, setup: PercpuRefSetup, { users: coun
       I6,
       UAF,
       I11,
+      ...(setup.loops
+        ? [
+            leadsTo<Watch>('I11.progress', 'once percpu_ref_kill has begun, what the reference protects is freed', {
+              actors: ['owner'],
+              when: () => true,
+              reach: ({ owner }) => owner.hasTag('freed'),
+            }),
+          ]
+        : []),
     ],
   });
 }
@@ -139,7 +151,7 @@ const moved: User[] = [
 const one: User[] = [{ get: 'cpu0', put: 'cpu0' }];
 const deadlock = { I11: 'violated' } as const;
 
-/** Rows C0 to C13. C4 (a livelock) waits for eventualities; there is no C8. */
+/** Rows C0 to C13; there is no C8. */
 export const percpuRefScenario: Scenario = {
   id: 'percpu-ref',
   title: 'percpu_ref: kill, switch to atomic mode, release',
@@ -161,6 +173,15 @@ export const percpuRefScenario: Scenario = {
       { I7: 'violated' },
       { users: moved, callback: percpuRefSwitchBiasFirst, owner: percpuRefOwner.provide({ guards: { polls: () => true } }) },
     ),
+    variant(
+      'C4',
+      'users that never end call plain tryget',
+      { I6: 'holds', I7: 'holds', UAF: 'holds', I11: 'holds', 'I11.progress': 'violated' },
+      { mode: 'tryget', loops: true },
+      { least: { users: 2 } },
+    ),
+    variant('C4.one', 'one user that never ends calls plain tryget', { ...safe, 'I11.progress': 'holds' }, { mode: 'tryget', loops: true, users: one }),
+    variant('C4.live', 'users that never end call tryget_live', { ...safe, 'I11.progress': 'holds' }, { loops: true }),
     variant(
       'C5',
       'kill is called twice',

@@ -5,16 +5,21 @@ import { build, type Case, expectedVerdict, gupUnbindSystem, reference, scenario
 
 const cases = scenarios.flatMap((scenario) => scenario.variants.map((variant) => [`${scenario.id}/${variant.id}`, build(scenario, variant)] as const));
 
-/** Every row of the domain tables, as far as safety and deadlock go. A2 and C4 are livelocks; there are no B4, B8, C8; Z9 is a step of the gather. */
+/** Every row of the domain tables. There are no B4, B8, C8, D5 and D16; Z9 is a step of the gather; Q1 and Q2 are questions of the text. */
 const rows: Record<string, string[]> = {
-  'gup-unbind': ['A0', 'A0d', 'A1', 'A3', 'A3z', 'A4', 'A5', 'A6', 'A7', 'A8', 'A8a', 'A8b', 'A8c', 'A8d', 'A9', 'A9b', 'A10', 'A11', 'A12', 'A13'],
+  'gup-unbind': ['A0', 'A0d', 'A1', 'A2', 'A3', 'A3z', 'A4', 'A5', 'A6', 'A7', 'A8', 'A8a', 'A8b', 'A8c', 'A8d', 'A9', 'A9b', 'A10', 'A11', 'A12', 'A13'],
   'tlb-shootdown': ['B0', 'B1', 'B2', 'B3', 'B5', 'B5t', 'B6', 'B7', 'B9', 'B10', 'B11', 'B12', 'B13', 'B14', 'B15', 'Z9'],
   luf: [
     ...['L0', 'L0a', 'L0b', 'L1', 'L2', 'L3', 'L4', 'L5', 'L6', 'L7', 'L8', 'L8a', 'L8b', 'L9', 'L10', 'L11', 'L12', 'L13', 'L14', 'L15', 'L15a'],
     ...['L16', 'L17', 'L18', 'L19', 'L20', 'L21'],
   ],
   'luf-free': ['free'],
-  'percpu-ref': ['C0', 'C1', 'C2', 'C3', 'C5', 'C6', 'C7', 'C9', 'C10', 'C11', 'C12', 'C13'],
+  'device-exclusive': [
+    ...['D0', 'D1', 'D2', 'D3', 'D4', 'D6a', 'D6b', 'D7', 'D8', 'D9', 'D10', 'D11', 'D12', 'D12f', 'D13', 'D14', 'D15', 'D17', 'D18', 'D19', 'D20', 'D21'],
+    ...['Q1', 'Q2'],
+  ],
+  'mmu-notifier': ['N0', 'N1', 'N2', 'N3', 'N4', 'N5', 'N6'],
+  'percpu-ref': ['C0', 'C1', 'C2', 'C3', 'C4', 'C5', 'C6', 'C7', 'C9', 'C10', 'C11', 'C12', 'C13'],
 };
 
 test.each(Object.entries(rows))('%s has a variant for every row of its table', (id, expected) => {
@@ -30,13 +35,9 @@ test.each(scenarios.map((scenario) => [scenario.id, scenario] as const))(
       expect(variant.summary).not.toBe('');
       expect(variant.source).toContain(variant.row);
       // What no row says is an open question.
-      if (variant.row !== 'free') expect(expectedVerdict(variant)).not.toBeNull();
-      expect(
-        Object.keys(variant.expected).filter(
-          (name) =>
-            !build(scenarios.find(({ variants: all }) => all.includes(variant)) as never, variant).system.properties.some((property) => property.name === name),
-        ),
-      ).toEqual([]);
+      if (!Object.values(variant.expected).includes(null)) expect(expectedVerdict(variant)).not.toBeNull();
+      const names = cases.find(([, found]) => found.variant === variant)?.[1].system.properties.map(({ name }) => name);
+      expect(Object.keys(variant.expected).filter((name) => !names?.includes(name))).toEqual([]);
     }
   },
 );
@@ -51,7 +52,9 @@ test.each(cases)('%s has the verdict of the table', async (_, found: Case) => {
   // A verdict on a question that was never asked is worth nothing.
   const silent = result.properties.some(({ name, verdict }) => name.endsWith('.silent') && verdict === 'holds');
   // Only a debug mode that warns can warn for nothing.
-  expect(result.vacuous.filter((text) => !(silent && /\.sound: /.test(text)))).toEqual([]);
+  // A device that is never served maps nothing.
+  const unserved = result.verdict === 'violated' && result.exploration.exhausted;
+  expect(result.vacuous.filter((text) => !(silent && /\.sound: /.test(text)) && !(unserved && text.startsWith('I6: ')))).toEqual([]);
   if (result.verdict === 'holds') expect(result.exploration.ignoredMessages).toEqual([]);
   const { states, transitions, depth } = result.exploration;
   const lengths = Object.fromEntries(result.properties.flatMap(({ name, counterexample }) => (counterexample ? [[name, counterexample.length]] : [])));

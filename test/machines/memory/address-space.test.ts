@@ -8,6 +8,7 @@ type Pmds = Record<string, string | null>;
 interface Differs {
   areas?: Record<string, Area>;
   observer?: string;
+  huge?: number[];
 }
 const rig = (ptes: Record<string, Pte> = {}, pmds?: Pmds, differs: Differs = {}): Rig =>
   new Rig({
@@ -325,6 +326,53 @@ test('G1 and G2: the flag for fork, and its sequence count', () => {
   system.say('p', 'mm', 'has_pinned.set');
   expect(system.context('mm').hasPinned).toBe(true);
   expect(system.say('p', 'mm', 'seqcount.read')).toEqual([{ type: 'seqcount', value: 0 }]);
+});
+
+describe('a huge PMD', () => {
+  const huge = (): Rig => rig({ 0: presentPte(4), 512: presentPte(5) }, { 1: 'table1' }, { huge: [0, 2] });
+  const pmd = (system: Rig, vpn: number): unknown => system.say('p', 'mm', { type: 'pmd.read', vpn })[0];
+
+  test('maps the range of a page-table page, and has none', () => {
+    const system = huge();
+    expect([0, 511, 1024].map((vpn) => pmd(system, vpn))).toEqual(new Array(3).fill({ type: 'pmd', kind: 'huge', table: null }));
+    expect([pmd(system, 512), pmd(system, 1536)]).toEqual([
+      { type: 'pmd', kind: 'table', table: 'table1' },
+      { type: 'pmd', kind: 'table', table: null },
+    ]);
+  });
+
+  test('is walked like a table, by hardware and by software', () => {
+    const system = huge();
+    expect([walk(system, 0, true), system.say('p', 'mm', { type: 'pte.read', vpn: 0 })]).toEqual([
+      [pte(presentPte(4, { dirty: true }))],
+      [pte(presentPte(4, { dirty: true }))],
+    ]);
+  });
+
+  test('is split by whoever says so, without an answer; ptes and other PMDs are as they were', () => {
+    const system = huge();
+    const before = system.context('mm').ptes;
+    expect(system.say('p', 'mm', { type: 'pmd.split', vpn: 5 })).toEqual([]);
+    expect([pmd(system, 0), pmd(system, 1024), system.context('mm').huge]).toEqual([
+      { type: 'pmd', kind: 'table', table: null },
+      { type: 'pmd', kind: 'huge', table: null },
+      [2],
+    ]);
+    for (const vpn of [0, 512]) system.say('p', 'mm', { type: 'pmd.split', vpn });
+    expect([system.context('mm').huge, system.context('mm').ptes, system.bugs()]).toEqual([[2], before, []]);
+  });
+});
+
+test('a device-exclusive entry is read as it is, of the writable type or not; the walker finds nothing to set D in', () => {
+  const entries: Pte[] = [
+    { kind: 'devexcl', pfn: 4 },
+    { kind: 'devexcl', pfn: 4, write: true },
+    { kind: 'devexcl', pfn: 4, write: false },
+  ];
+  const system = rig(Object.fromEntries(entries.map((entry, vpn) => [vpn, entry])));
+  expect(entries.map((_, vpn) => walk(system, vpn, true))).toEqual(entries.map((entry) => [pte(entry)]));
+  expect(entries.map((_, vpn) => system.say('p', 'mm', { type: 'pte.wrprotect', vpn }))).toEqual(entries.map((entry) => [pte(entry)]));
+  expect(Object.values(system.context('mm').ptes)).toEqual(entries);
 });
 
 test('every transition was taken', () => {

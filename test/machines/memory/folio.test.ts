@@ -12,6 +12,7 @@ interface Counts {
   anonExclusive?: boolean;
   /** What the judge of accesses says that the memory holds then; undefined: there is no judge. */
   judged?: string;
+  device?: string;
 }
 const rig = ({ idle = 0, judged, ...input }: Counts): Rig =>
   new Rig({
@@ -429,6 +430,106 @@ describe('a page of ZONE_NORMAL', () => {
       system.say('p', 'page', dma(write));
       expect(system.bugs()).toEqual(['BUG: a stale translation leads to a page that was freed']);
     });
+  });
+});
+
+describe('I5: a device between the load and the store of an atomic', () => {
+  const bug = ['BUG: memory accessed between load and store of a device atomic'];
+  const half = (atomic: 'load' | 'store'): Message => ({ type: 'memory.access', ...accessOf(atomic === 'store'), atomic });
+  /** `q` is the MMU of the device. */
+  const loaded = (counts: Partial<Counts> = {}): Rig => {
+    const system = rig({ refcount: 1, zone: 'normal', ...counts });
+    expect(system.context('page').atomic).toBeNull();
+    expect(system.say('q', 'page', half('load'))).toHaveLength(1);
+    expect(system.context('page').atomic).toBe('q');
+    return system;
+  };
+
+  test.each<Partial<Counts>>([{}, { zone: 'device' }, { content: 'cell.v0', judged: 'cell.v0' }])('is alone, and done when it has stored (%j)', (counts) => {
+    const system = loaded(counts);
+    expect(system.say('q', 'page', half('store'))).toEqual([value(true, counts.judged ?? null)]);
+    expect([system.context('page').atomic, system.at('page'), system.bugs()]).toEqual([null, 'present', []]);
+    system.say('p', 'page', access(true));
+    expect(system.bugs()).toEqual([]);
+  });
+
+  test.each<Message>([
+    access(false),
+    access(true),
+    { type: 'memory.access', write: true },
+    half('load'),
+    { type: 'memory.read', sample: false },
+    { type: 'memory.write', value: 'zero' },
+  ])('is not alone if anybody else touches the memory (%j)', (touch) => {
+    const system = loaded();
+    system.say('p', 'page', touch);
+    expect(system.bugs()).toEqual(bug);
+  });
+
+  test('who comes between is answered all the same', () => {
+    expect(loaded({ content: 'five', judged: 'five' }).say('p', 'page', access(false))).toEqual([value(false)]);
+    expect(loaded({ content: 'five' }).say('p', 'page', { type: 'memory.read', sample: false })).toEqual([{ type: 'memory.content', value: 'five' }]);
+  });
+
+  test('what the device itself does is its own affair', () => {
+    const system = loaded();
+    expect(system.say('q', 'page', access(true))).toEqual([value(true)]);
+    expect([system.bugs(), system.context('page').atomic]).toEqual([[], 'q']);
+  });
+
+  test('may store when the page is free by now: that is judged as any access is', () => {
+    const system = loaded({ content: 'five', judged: 'five' });
+    system.say('p', 'page', 'folio.free');
+    system.say('q', 'page', half('store'));
+    expect([system.bugs(), system.context('page').atomic, system.heard('judge').length]).toEqual([[], null, 2]);
+  });
+
+  test('memory that is only known about may be looked at: counts are no memory', () => {
+    const system = loaded();
+    expect(system.say('p', 'page', 'page.read')).toEqual([{ type: 'page.counts', refcount: 1, mapcount: 0, idle: false }]);
+    expect(system.bugs()).toEqual([]);
+  });
+});
+
+describe('device-private memory', () => {
+  /** `q` is the MMU of the device. */
+  const page = (refcount = 1): Rig => rig({ refcount, zone: 'device', content: 'five', device: 'q' });
+  const bug = ['BUG: memory of a device accessed, which nobody else can reach'];
+
+  test('its device reaches it', () => {
+    const system = page();
+    expect(system.say('q', 'page', access(true))).toEqual([value(true)]);
+    expect(system.bugs()).toEqual([]);
+  });
+
+  test('the kernel copies it by an engine of the device', () => {
+    const system = page();
+    expect(system.say('p', 'page', { type: 'memory.read', sample: true, device: 'q' })).toEqual([{ type: 'memory.content', value: 'five' }]);
+    system.say('p', 'page', { type: 'memory.write', value: 'six', device: 'q' });
+    expect([system.context('page').content, system.bugs()]).toEqual(['six', []]);
+  });
+
+  test.each<[Message, Message[]]>([
+    [access(false), [value(false)]],
+    [{ type: 'memory.read', sample: false }, [{ type: 'memory.content', value: 'five' }]],
+    [{ type: 'memory.read', sample: false, device: 'gpu1' }, [{ type: 'memory.content', value: 'five' }]],
+    [{ type: 'memory.write', value: 'zero' }, []],
+  ])('nobody else does (%j)', (touch, heard) => {
+    const system = page();
+    // Memory answers the MMU, here `p`.
+    expect(system.say('p', 'page', touch)).toEqual(heard);
+    expect(system.bugs()).toEqual(bug);
+  });
+
+  test('it is free when its last reference goes, and is handed out again', () => {
+    const system = page();
+    expect(system.say('p', 'page', 'folio.put')).toEqual([{ type: 'folio.put', refcount: 0 }]);
+    expect([system.at('page'), page(0).at('page')]).toEqual(['free', 'free']);
+    system.say('p', 'page', 'folio.prep_new');
+    expect([system.at('page'), system.context('page').refcount]).toEqual(['present', 1]);
+    system.say('p', 'page', 'folio.put');
+    system.say('q', 'page', access(false));
+    expect(system.bugs()).toEqual(['BUG: a stale translation leads to a page that was freed']);
   });
 });
 

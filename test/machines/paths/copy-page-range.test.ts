@@ -1,4 +1,5 @@
 import {
+  type Area,
   addressSpace,
   coherence,
   copyPageRange,
@@ -12,6 +13,7 @@ import {
   putPage,
   rwsem,
   spinlock,
+  task,
   tryToUnmap,
 } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
@@ -21,20 +23,30 @@ import { type Actors, Rig, untaken } from '../rig.js';
 interface Setup {
   pte?: Pte;
   judged?: boolean;
+  notified?: boolean;
+  childTask?: string;
+  area?: Area;
+  page4?: object;
+  machine?: typeof copyPageRange;
   others?: Actors;
 }
 
-const rig = ({ pte, judged = false, others = {} }: Setup): Rig =>
+const rig = ({ pte, judged = false, notified = false, childTask, area, page4, machine = copyPageRange, others = {} }: Setup): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], cpumask: [] } }),
+    mm: actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], cpumask: [], ...(area ? { areas: { 3: area } } : {}) } }),
     child: actor(addressSpace, { input: { ptes: {}, vmas: [3], cpumask: [] } }),
     mmap_lock: actor(rwsem),
     ptl: actor(spinlock),
-    page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, zone: 'normal', anonExclusive: true } }),
+    page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, zone: 'normal', anonExclusive: true, ...page4 } }),
+    lock4: actor(folioLock),
+    notifier: returns({ ok: true }),
     flush: returns(),
     coherence: actor(coherence, { input: { cells: { x: 'x.v0' }, places: { 'mm/3': { cell: 'x', read: true, write: true } } } }),
-    fork: actor(copyPageRange, {
-      input: { mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', flush: 'flush', child: 'child', coherence: judged ? 'coherence' : null },
+    fork: actor(machine, {
+      input: {
+        ...{ mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', flush: 'flush', child: 'child', coherence: judged ? 'coherence' : null },
+        ...{ folioLocks: { 4: 'lock4' }, ...(notified ? { notifier: 'notifier' } : {}), ...(childTask ? { childTask } : {}) },
+      },
     }),
     p: probe(),
     ...others,
@@ -50,20 +62,21 @@ const page = (system: Rig): unknown => {
   const { refcount, mapcount, anonExclusive } = system.context('page4');
   return { refcount, mapcount, anonExclusive };
 };
-function expectAtRest(system: Rig): void {
-  expect(system.context('fork')).toMatchObject({ caller: '', vpn: -1, pte: { kind: 'none' } });
-  expect([system.context('mmap_lock'), system.context('ptl')]).toEqual([
+function expectAtRest(system: Rig, ok = true): void {
+  expect(system.context('fork')).toMatchObject({ caller: '', vpn: -1, pte: { kind: 'none' }, writable: false, dirty: false, ok: true });
+  expect([system.context('mmap_lock'), system.context('ptl'), system.context('lock4').owner]).toEqual([
     { writer: null, readers: [], waiters: [] },
     { owner: null, waiters: [] },
+    null,
   ]);
-  expect([system.at('fork'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return' }, []]);
+  expect([system.at('fork'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return', ok }, []]);
 }
 
 const readOnly = presentPte(4, { write: false });
 const begin = ['mmap_lock: down_write', 'ptl: lock', 'mm: pte.read {"vpn":3}'];
 const wrprotect = 'mm: pte.wrprotect {"vpn":3}';
 const set = (of: string, pte: Pte): string => `${of}: pte.set ${JSON.stringify({ vpn: 3, pte })}`;
-const end = ['ptl: unlock', 'flush: call {"vpns":[3]}', 'mmap_lock: up_write', 'p: return'];
+const end = ['ptl: unlock', 'flush: call {"vpns":[3]}', 'mmap_lock: up_write', 'p: return {"ok":true}'];
 
 describe('a page that is there', () => {
   test('is shared from here: a reference and a mapping more, and read-only in both; the parent is flushed before the child runs', () => {
@@ -261,15 +274,204 @@ describe('locks', () => {
 
 test("from here on the child's page is its own: who judges is told when fork returns", () => {
   const system = forked({ pte: presentPte(4), judged: true });
-  expect(system.said('fork').slice(-3)).toEqual(['mmap_lock: up_write', 'coherence: place.fork {"mm":"mm","vpn":3,"child":"child"}', 'p: return']);
+  expect(system.said('fork').slice(-3)).toEqual(['mmap_lock: up_write', 'coherence: place.fork {"mm":"mm","vpn":3,"child":"child"}', 'p: return {"ok":true}']);
   expect(system.context('coherence').places['child/3']).toMatchObject({ cell: 'child/3', read: true, write: true });
   expectAtRest(system);
 });
 
+describe("the child's first thread", () => {
+  const waiting = (pte: Pte = presentPte(4)): Rig =>
+    rig({
+      ...{ pte, judged: true, childTask: 'task' },
+      others: { task: actor(task, { input: { program: [{ path: 'first' }], isNew: true } }), first: answers() },
+    });
+
+  test('runs when mmap_lock is dropped, and who judges knows of the child', () => {
+    const system = call(waiting()).stepTo('fork', 'mmap_write_unlock');
+    expect([system.at('task'), system.heard('first'), ptes(system)]).toEqual(['not_forked', [], [readOnly, readOnly]]);
+    system.take('fork', 'step');
+    expect([system.at('task'), system.said('fork').slice(-4)]).toEqual([
+      'in_call',
+      ['mmap_lock: up_write', 'coherence: place.fork {"mm":"mm","vpn":3,"child":"child"}', 'task: wake_up_new_task', 'p: return {"ok":true}'],
+    ]);
+    expectAtRest(system);
+  });
+
+  test('never runs when fork fails', () => {
+    const system = waiting({ kind: 'devexcl', pfn: 4, write: true });
+    system.say('p', 'lock4', 'lock');
+    call(system).settle();
+    expect([system.at('task'), system.heard('task'), system.heard('coherence')]).toEqual(['not_forked', [], []]);
+    system.say('p', 'lock4', 'unlock');
+    expectAtRest(system, false);
+  });
+});
+
 test('it can be called again', () => {
   const system = call(forked({ pte: presentPte(4) }), 5).settle();
-  expect([system.context('child').ptes, system.heard('p')]).toEqual([{ 3: readOnly }, [{ type: 'return' }, { type: 'return' }]]);
+  expect([system.context('child').ptes, system.heard('p')]).toEqual([
+    { 3: readOnly },
+    [
+      { type: 'return', ok: true },
+      { type: 'return', ok: true },
+    ],
+  ]);
   expectAtRest(system);
+});
+
+const start = 'notifier: call {"phase":"start","event":"PROTECTION_PAGE","owner":null,"vpns":[3]}';
+const told = (system: Rig, ...to: string[]): string[] => system.said('fork').filter((said) => to.some((name) => said.startsWith(`${name}: `)));
+
+describe('secondary MMUs', () => {
+  test.each<[string, Pte | undefined]>([
+    ['a page', presentPte(4)],
+    ['a swap entry', { kind: 'swap', slot: 5 }],
+    ['no pte', undefined],
+  ])('are told before the page-table lock is taken, and again before the flush (%s)', (_, pte) => {
+    const system = forked({ notified: true, ...(pte ? { pte } : {}) });
+    expect(told(system, 'mmap_lock', 'notifier', 'ptl', 'flush')).toEqual([
+      'mmap_lock: down_write',
+      start,
+      'ptl: lock',
+      'ptl: unlock',
+      start.replace('start', 'end'),
+      'flush: call {"vpns":[3]}',
+      'mmap_lock: up_write',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('hold it up under mmap_lock, without the page-table lock', () => {
+    const system = forked({ pte: presentPte(4), notified: true, others: { notifier: answers() } });
+    const held = (): unknown => [system.at('fork'), system.can('fork', 'step'), system.context('mmap_lock').writer, system.context('ptl').owner];
+    expect([held(), ptes(system)]).toEqual([
+      ['mmu_notifier_invalidate_range_start', false, 'fork', null],
+      [presentPte(4), undefined],
+    ]);
+    system.say('p', 'fork', { type: 'return', ok: true });
+    system.settle();
+    expect([held(), ptes(system)]).toEqual([
+      ['mmu_notifier_invalidate_range_end', false, 'fork', null],
+      [readOnly, readOnly],
+    ]);
+    system.say('p', 'fork', { type: 'return', ok: true });
+    expectAtRest(system.settle());
+  });
+});
+
+describe('a device-exclusive entry of the parent', () => {
+  const area: Area = { mapping: 'swap', index: 0, anonymous: true, read: true, write: true };
+  const entry: Pte = { kind: 'devexcl', pfn: 4, write: true };
+  const find = ['lock4: trylock', 'mm: vma.find {"vpn":3}', 'page4: page.read'];
+  const old = copyPageRange.provide({ guards: { keepsMapcount: () => false } });
+
+  test('is restored under both locks, and then shared like any page', () => {
+    const system = forked({ pte: entry, area });
+    expect(system.said('fork')).toEqual([
+      ...begin,
+      ...find,
+      set('mm', presentPte(4)),
+      'lock4: unlock',
+      'page4: folio.ref_inc',
+      'page4: folio.add_rmap',
+      'page4: folio.set_exclusive {"exclusive":false}',
+      wrprotect,
+      set('child', readOnly),
+      ...end,
+    ]);
+    expect([ptes(system), page(system)]).toEqual([[readOnly, readOnly], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
+
+  test('of a folio that is dirty: the pte is dirty, and so is that of the child', () => {
+    const system = rig({ pte: entry, area });
+    system.say('p', 'page4', 'folio.mark_dirty');
+    call(system).settle();
+    const both = presentPte(4, { write: false, dirty: true });
+    expect(told(system, 'mm')).toContain(set('mm', presentPte(4, { dirty: true })));
+    expect(ptes(system)).toEqual([both, both]);
+    expectAtRest(system);
+  });
+
+  test('of a folio that is dirty, where the VMA allows no store: the pte is clean', () => {
+    const system = rig({ pte: entry, area: { ...area, write: false } });
+    system.say('p', 'page4', 'folio.mark_dirty');
+    expect(ptes(call(system).settle())).toEqual([readOnly, readOnly]);
+    expectAtRest(system);
+  });
+
+  test('up to 6.14: its map count, which went when the entry was made, comes back', () => {
+    const system = forked({ pte: entry, area, machine: old, page4: { mapcount: 0 } });
+    expect(told(system, 'page4', 'mm', 'lock4').slice(1, 6)).toEqual([...find, 'page4: folio.add_rmap', set('mm', presentPte(4))]);
+    expect(page(system)).toEqual({ refcount: 2, mapcount: 2, anonExclusive: false });
+    expectAtRest(system);
+  });
+
+  test.each<[string, Pte, Area | undefined]>([
+    ['the VMA allows no store', entry, { ...area, write: false }],
+    ['it is of the readable type', { ...entry, write: false }, area],
+    ['nothing is known of the VMA', entry, undefined],
+  ])('is restored read-only where %s', (_, pte, of) => {
+    const system = forked({ pte, ...(of ? { area: of } : {}) });
+    expect(told(system, 'mm')).toContain(set('mm', readOnly));
+    expect(ptes(system)).toEqual([readOnly, readOnly]);
+    expectAtRest(system);
+  });
+
+  test('of the only type that there is since 6.15 is restored as the VMA says', () => {
+    expect(told(forked({ pte: { kind: 'devexcl', pfn: 4 }, area }), 'mm')).toContain(set('mm', presentPte(4)));
+  });
+
+  test('the page-table lock is held all the time, the folio lock until it is present', () => {
+    const system = call(rig({ pte: entry, area })).stepTo('fork', 'restore_exclusive_pte');
+    expect([system.context('ptl').owner, system.context('lock4').owner, ptes(system)[0]]).toEqual(['fork', 'fork', entry]);
+    system.take('fork', 'step');
+    expect([system.at('fork'), system.context('ptl').owner, system.context('lock4').owner, ptes(system)[0]]).toEqual([
+      'ptep_set_wrprotect',
+      'fork',
+      null,
+      presentPte(4),
+    ]);
+  });
+
+  test('while a driver has the folio locked, fork fails: -EBUSY, nothing has changed, and there is no child', () => {
+    const system = rig({ pte: entry, area, notified: true, judged: true });
+    system.say('p', 'lock4', 'lock');
+    call(system).stepTo('fork', 'mmap_write_unlock_failed').settle();
+    expect(system.said('fork').filter((said) => !said.startsWith('notifier'))).toEqual([
+      ...begin,
+      'lock4: trylock',
+      'ptl: unlock',
+      'flush: call {"vpns":[3]}',
+      'mmap_lock: up_write',
+      'p: return {"ok":false}',
+    ]);
+    expect(told(system, 'notifier')).toEqual([start, start.replace('start', 'end')]);
+    expect([ptes(system), page(system), system.heard('coherence')]).toEqual([[entry, undefined], { refcount: 1, mapcount: 1, anonExclusive: true }, []]);
+    system.say('p', 'lock4', 'unlock');
+    expectAtRest(system, false);
+    expect(ptes(call(system).settle())).toEqual([readOnly, readOnly]);
+    expectAtRest(system);
+  });
+});
+
+describe('a page in the memory of a device', () => {
+  const shared: Pte = { kind: 'devpriv', pfn: 4, write: false };
+
+  test.each([true, false])('is shared like any, with no folio lock: both entries are read-only (before: write %s)', (write) => {
+    const system = forked({ pte: { ...shared, write } });
+    expect(system.said('fork')).toEqual([
+      ...begin,
+      'page4: folio.ref_inc',
+      'page4: folio.add_rmap',
+      'page4: folio.set_exclusive {"exclusive":false}',
+      set('mm', shared),
+      set('child', shared),
+      ...end,
+    ]);
+    expect([ptes(system), page(system)]).toEqual([[shared, shared], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
 });
 
 test('every transition was taken', () => {

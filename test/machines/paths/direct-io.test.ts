@@ -39,6 +39,21 @@ test.each<[string, object]>([
   expect([system.at('io'), system.said('io')]).toEqual(['done', ['gup: call {"vpns":[0,1]}']]);
 });
 
+test('the next system call pins anew; whatever it got before', () => {
+  const system = new Rig({
+    ...{ page4: answers(), gup: returns({ pages: [4] }, { pages: [] }, { pages: [4] }), put: returns() },
+    io: actor(directIo, { input: { gup: 'gup', putPage: 'put', vpns: [0], pin: true }, environment: ['again'] }),
+  });
+  expect(system.can('io', 'again')).toBe(false);
+  const round = ['gup: call {"vpns":[0]}', 'page4: memory.access {"write":true}', 'put: call {"pfn":4,"pinned":true}'];
+  const toEnd = (): Rig => (system.at('io') === 'done' ? system : system.stepTo('io', 'done'));
+  expect(toEnd().said('io')).toEqual(round);
+  expect([system.take('io', 'again').at('io'), system.context('io').pages]).toEqual(['done', []]);
+  expect(system.take('io', 'again').context('io').pages).toEqual([4]);
+  expect(toEnd().said('io')).toEqual([...round, ...round.slice(0, 1), ...round]);
+  expect(system.context('io').pages).toEqual([]);
+});
+
 test('A13: it may call something else while it holds the pins', () => {
   const system = rig({ pages: [4] }, { meanwhile: 'other' });
   expect([system.at('io'), system.can('io', 'step'), system.context('io').pages]).toEqual(['meanwhile', false, [4]]);

@@ -1,4 +1,4 @@
-import { addressSpace, devPagemap, folio, gupSlow, type Pte, presentPte, rwsem, spinlock } from '../../../machines/index.js';
+import { type Area, addressSpace, devPagemap, folio, gupSlow, type Pte, presentPte, rwsem, spinlock } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -6,15 +6,16 @@ import { type Actors, Rig, untaken } from '../rig.js';
 interface Setup {
   ptes?: Record<string, Pte>;
   pin?: boolean;
+  areas?: Record<string, Area>;
   others?: Actors;
 }
 
 const pagemaps = { 4: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' }, 5: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' } };
 const page = (pfn: number, refcount = 1): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount, idle: 0 } }) });
 
-const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, others = {} }: Setup = {}): Rig =>
+const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, areas = {}, others = {} }: Setup = {}): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1], cpumask: [] } }),
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1], areas, cpumask: [] } }),
     mmap_lock: actor(rwsem),
     ptl: actor(spinlock),
     ...page(4),
@@ -38,7 +39,7 @@ const counts = (system: Rig, pfn: number): number[] => [system.context(`page${pf
 function expectAtRest(system: Rig): void {
   expect(system.context('mmap_lock')).toEqual({ writer: null, readers: [], waiters: [] });
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
-  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], pages: [], pfn: -1, held: null });
+  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], write: false, pages: [], pfn: -1, held: null });
   expect(system.heard('a.put')).toHaveLength(system.heard('a.tryget').length);
   expect(system.said('gup').filter((said) => said === 'mmap_lock: down_read')).toHaveLength(1);
   expect(system.at('gup')).toBe('idle');
@@ -153,6 +154,65 @@ describe('a devmap page', () => {
   test('that nobody holds: the pagemap is given back on the way out', () => {
     const system = call(rig({ ptes, others: page(4, 0) }), 0).settle();
     expect([returned(system), withoutLocks(system).at(-1)]).toEqual([[[]], 'a.put: call']);
+    expectAtRest(system);
+  });
+});
+
+describe('a device-exclusive entry', () => {
+  test.each([false, true])('is not present: the fault restores it, and then it is looked up again (write: %s)', (write) => {
+    const system = rig({ ptes: { 0: { kind: 'devexcl', pfn: 4, write: true } }, pin: false, others: { fault: answers() } });
+    system.say('p', 'gup', { type: 'call', vpns: [0], write });
+    system.settle();
+    expect([system.at('gup'), system.context('ptl').owner, system.heard('fault')]).toEqual([
+      'handle_mm_fault',
+      null,
+      [{ type: 'call', vpn: 0, ...(write ? { write } : {}) }],
+    ]);
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: presentPte(4) });
+    system.say('p', 'gup', { type: 'return', ok: true });
+    expect([returned(system.settle()), counts(system, 4)]).toEqual([[[4]], [2, 0]]);
+    expectAtRest(system);
+  });
+});
+
+describe('FOLL_WRITE', () => {
+  const area: Area = { mapping: 'swap', index: 0, anonymous: true, read: true, write: true };
+  const readOnly = presentPte(4, { write: false });
+  const store = (system: Rig, ...vpns: number[]): Rig => {
+    system.say('p', 'gup', { type: 'call', vpns, write: true });
+    return system.settle();
+  };
+
+  test('a page that may be written is taken as for a load', () => {
+    const system = store(rig({ areas: { 0: area } }), 0);
+    expect([returned(system), system.heard('fault')]).toEqual([[[4]], []]);
+    expectAtRest(system);
+  });
+
+  test('one that is read-only goes through the fault, which breaks copy-on-write; its struct page is not touched before', () => {
+    const system = store(rig({ ptes: { 0: readOnly }, areas: { 0: area }, others: { fault: answers() } }), 0);
+    expect([system.at('gup'), system.context('ptl').owner, system.heard('page4'), system.heard('fault')]).toEqual([
+      'handle_mm_fault',
+      null,
+      [],
+      [{ type: 'call', vpn: 0, write: true }],
+    ]);
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: presentPte(5) });
+    system.say('p', 'gup', { type: 'return', ok: true });
+    expect(returned(system.settle())).toEqual([[5]]);
+    expectAtRest(system);
+  });
+
+  test('a load takes it as it is, and the right asked for is forgotten', () => {
+    const system = store(rig({ ptes: { 0: readOnly }, areas: { 0: area } }), 0);
+    expectAtRest(system);
+    call(system, 0).settle();
+    expect([returned(system), system.heard('fault')]).toEqual([[[], [4]], [{ type: 'call', vpn: 0, write: true }]]);
+  });
+
+  test('a VMA that allows no store gives none', () => {
+    const system = store(rig({ areas: { 0: area, 1: { ...area, write: false } } }), 0, 1);
+    expect([returned(system), system.heard('fault')]).toEqual([[[4]], []]);
     expectAtRest(system);
   });
 });

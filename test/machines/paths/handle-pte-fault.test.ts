@@ -18,6 +18,9 @@ interface Setup {
   allocated?: number[][];
   luf?: boolean;
   debug?: boolean;
+  notified?: boolean;
+  restores?: boolean;
+  migrates?: boolean;
   machine?: typeof handlePteFault;
   others?: Actors;
 }
@@ -42,10 +45,15 @@ const rig = ({ pte, area = file, cached = false, allocated = [], machine = handl
     flush: returns(),
     luf_flush: returns(),
     debug: answers(),
+    notifier: returns({ ok: true }),
+    restore: returns(),
+    migrate: returns(),
     fault: actor(machine, {
       input: {
         ...{ mm: 'mm', ptl: 'ptl', folioLocks: { 4: 'lock4', 5: 'lock5' }, allocPages: 'alloc_pages', putPage: 'put', anonFault: 'anon_fault' },
         ...{ flush: 'flush', lufFlush: setup.luf === false ? null : 'luf_flush', debug: setup.debug ? 'debug' : null, task: 'task0' },
+        ...{ ...(setup.notified ? { notifier: 'notifier' } : {}), ...(setup.restores ? { restoreExclusive: 'restore' } : {}) },
+        ...(setup.migrates ? { migrateToRam: 'migrate' } : {}),
       },
     }),
     p: probe(),
@@ -599,6 +607,170 @@ test('it can be called again: mapped by a load, made writable by a store', () =>
     { type: 'return', ok: true },
   ]);
   expectAtRest(system);
+});
+
+describe('wp_page_copy tells secondary MMUs', () => {
+  const start = 'notifier: call {"phase":"start","event":"CLEAR","owner":null,"vpns":[3]}';
+  const finish = start.replace('start', 'end');
+  const told = (system: Rig): string[] => system.said('fault').filter((said) => /^(notifier|ptl|flush|put|alloc_pages): |pte\.(set|get_and_clear)/.test(said));
+
+  test('with the copy made, before the page-table lock is taken again; and when it is mapped, before the old page goes', () => {
+    const system = store({ ...shared, notified: true });
+    expect(told(system)).toEqual([
+      'ptl: lock',
+      'ptl: unlock',
+      'alloc_pages: call',
+      start,
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":3}',
+      'flush: call {"vpns":[3]}',
+      set(writable(5)),
+      'ptl: unlock',
+      finish,
+      put(4),
+      put(4),
+    ]);
+    expectAtRest(system);
+  });
+
+  test('and is held up by them, without the page-table lock', () => {
+    const system = store({ ...shared, notified: true, others: { notifier: answers() } });
+    expect([waits(system), pte(system)]).toEqual([['mmu_notifier_invalidate_range_start', false, null, null], readOnly]);
+    system.say('p', 'fault', { type: 'return', ok: true });
+    expect([waits(system.settle()), pte(system)]).toEqual([['mmu_notifier_invalidate_range_end', false, null, null], writable(5)]);
+    expect(counts(system, 4)).toEqual({ refcount: 3, mapcount: 1 });
+    system.say('p', 'fault', { type: 'return', ok: true });
+    expectAtRest(system.settle());
+  });
+
+  test('for nothing where another thread was faster: the end is told all the same', () => {
+    const system = call(rig({ ...shared, notified: true }), true)
+      .stepTo('fault', 'copy_user_folio')
+      .stepTo('fault', 'copy_ptl');
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 3 });
+    expect(told(system.settle()).slice(-6)).toEqual([start, 'ptl: lock', 'ptl: unlock', finish, put(5), put(4)]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Setup]>([
+    ['no memory for a copy', { ...shared, allocated: [[]] }],
+    ['an exclusive page, in place', exclusive],
+    ['a page of a file, in place', ofFile],
+    ['no pte', { cached: true }],
+    ['a swap entry', { pte: exclusiveEntry, area: anonymous, cached: true }],
+  ])('of a copy only: not of %s', (_, setup) => {
+    expect(store({ ...setup, notified: true }).heard('notifier')).toEqual([]);
+  });
+});
+
+describe('a device-exclusive entry', () => {
+  const entry: Pte = { kind: 'devexcl', pfn: 4, write: true };
+
+  test.each([false, true])('is restored, holding nothing, and the access tried again (store: %s)', (write) => {
+    const system = call(rig({ pte: entry, area: anonymous, restores: true, others: { restore: answers() } }), write).settle();
+    expect([waits(system), system.said('fault')]).toEqual([
+      ['remove_device_exclusive_entry', false, null, null],
+      [...begin, 'restore: call {"vpn":3,"pfn":4}'],
+    ]);
+    system.say('p', 'fault', 'return');
+    expect([system.settle().said('fault').at(-1), counts(system, 4)]).toEqual([done, { refcount: 1, mapcount: 0 }]);
+    expectAtRest(system);
+  });
+
+  test('again at the next access, if a device has it again', () => {
+    const system = call(store({ pte: entry, area: anonymous, restores: true })).settle();
+    expect([system.heard('restore').length, system.heard('p').length]).toEqual([2, 2]);
+    expectAtRest(system);
+  });
+
+  test('where there are none it is left alone', () => {
+    const system = store({ pte: entry, area: anonymous });
+    expect([system.said('fault'), system.heard('restore')]).toEqual([[...begin, done], []]);
+  });
+});
+
+describe('a page in the memory of a device', () => {
+  const entry: Pte = { kind: 'devpriv', pfn: 4, write: true };
+
+  test.each([false, true])('is brought back, holding nothing, and the access tried again (store: %s)', (write) => {
+    const system = call(rig({ pte: entry, area: anonymous, migrates: true, others: { migrate: answers() } }), write).settle();
+    expect([waits(system), system.said('fault')]).toEqual([
+      ['migrate_to_ram', false, null, null],
+      [...begin, 'migrate: call {"vpn":3,"pfn":4}'],
+    ]);
+    system.say('p', 'fault', { type: 'return', ok: true });
+    expect(system.settle().said('fault').at(-1)).toBe(done);
+    expectAtRest(system);
+  });
+
+  test('where there is no such device it is left alone', () => {
+    const system = store({ pte: entry, area: anonymous });
+    expect([system.said('fault'), system.heard('migrate')]).toEqual([[...begin, done], []]);
+  });
+});
+
+describe('do_numa_page: a pte without access in a VMA that allows it', () => {
+  const hint = (dirty: boolean): Pte => ({ kind: 'protnone', pfn: 4, dirty });
+  const private4 = (anonExclusive: boolean): Setup => ({ area: anonymous, page4: { refcount: 1, mapcount: 1, anonExclusive } });
+  const shared4 = { page4: { refcount: 2, mapcount: 1 } };
+  const readOnlyArea = { ...anonymous, write: false };
+
+  test.each<[string, Setup, boolean, boolean]>([
+    ['private and exclusive', private4(true), false, true],
+    ['private and exclusive, and dirty', private4(true), true, true],
+    ['private, and not only its own', private4(false), true, false],
+    ['exclusive where the VMA allows no store', { ...private4(true), area: readOnlyArea }, true, false],
+    ['of a file, and clean', shared4, false, false],
+    ['of a file, and dirty', shared4, true, true],
+  ])('gets its access back, and may be written if that needs neither copy nor file system: %s', (_, setup, dirty, write) => {
+    const before = setup.page4 as Counts;
+    for (const access of [false, true]) {
+      const system = call(rig({ ...setup, pte: hint(dirty), debug: true }), access).settle();
+      expect(system.said('fault').filter((said) => !said.startsWith('debug'))).toEqual([
+        ...begin,
+        ...lockPtl,
+        'page4: page.read',
+        ...(write ? [flush] : []),
+        set(presentPte(4, { write, dirty })),
+        'ptl: unlock',
+        done,
+      ]);
+      expect([system.heard('debug').length, counts(system, 4)]).toEqual([write ? 1 : 0, { refcount: before.refcount, mapcount: before.mapcount }]);
+      expectAtRest(system);
+    }
+  });
+
+  test('LUF: what is owed is paid under the page-table lock before it may be written', () => {
+    const system = load({ ...private4(true), pte: hint(true), others: { luf_flush: answers() } });
+    expect([waits(system), pte(system)]).toEqual([['numa_luf_flush', false, 'fault', null], hint(true)]);
+    system.say('p', 'fault', 'return');
+    expect(pte(system.settle())).toEqual(presentPte(4, { dirty: true }));
+    expectAtRest(system);
+  });
+
+  test('it spins while another has the page-table lock; a pte that has changed by then is left alone', () => {
+    const system = rig({ ...private4(true), pte: hint(false) });
+    system.say('p', 'ptl', 'lock');
+    call(system, true).settle();
+    expect(waits(system)).toEqual(['numa_spin_on_ptl', false, 'p', null]);
+    system.say('p', 'mm', { type: 'pte.set', vpn: 3, pte: readOnly });
+    system.say('p', 'ptl', 'unlock');
+    expect([pte(system.settle()), system.said('fault').slice(2)]).toEqual([readOnly, [...lockPtl, 'ptl: unlock', done]]);
+    expectAtRest(system);
+  });
+
+  test('a store that finds it read-only then is a fault of its own', () => {
+    const system = store({ ...private4(false), pte: hint(false), allocated: [[5]] });
+    expect(pte(system)).toEqual(readOnly);
+    expect(pte(call(system, true).settle())).toEqual(writable(5));
+    expectAtRest(system);
+  });
+
+  test('in a VMA without access it is no hint (PROT_NONE)', () => {
+    const system = load({ ...private4(true), area: { ...readOnlyArea, read: false }, pte: hint(true) });
+    expect([pte(system), system.said('fault')]).toEqual([hint(true), [...begin, done]]);
+    expectAtRest(system);
+  });
 });
 
 test('every transition was taken', () => {

@@ -14,7 +14,7 @@ const call = (system: Rig): Rig => {
   system.say('p', 'madvise', { type: 'call', vpns: [2, 3] });
   return system.settle();
 };
-const round = ['mmap_lock: down_read', 'zap: call {"vpns":[2,3]}', 'mmap_lock: up_read', 'p: return'];
+const round = ['mmap_lock: down_read', 'zap: call {"vpns":[2,3],"event":"CLEAR"}', 'mmap_lock: up_read', 'p: return'];
 
 test('a range is zapped with mmap_lock held for reading; it returns after that', () => {
   const system = call(rig());
@@ -48,7 +48,7 @@ test('it sleeps while somebody writes', () => {
   call(system);
   expect([system.at('madvise'), system.can('madvise', 'step'), system.heard('zap')]).toEqual(['wait_for_mmap_lock', false, []]);
   system.say('p', 'mmap_lock', 'up_write');
-  expect(system.settle().heard('zap')).toEqual([{ type: 'call', vpns: [2, 3] }]);
+  expect(system.settle().heard('zap')).toEqual([{ type: 'call', vpns: [2, 3], event: 'CLEAR' }]);
 });
 
 test('it can be called again', () => {

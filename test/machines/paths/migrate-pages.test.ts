@@ -32,6 +32,8 @@ interface Setup {
   arch?: ActorSpec;
   areas?: Record<string, Area>;
   machine?: typeof migratePages;
+  /** try_to_migrate. */
+  unmap?: typeof tryToUnmap;
 }
 
 const readOnly = (pfn: number): Pte => presentPte(pfn, { write: false });
@@ -53,9 +55,13 @@ function rig({
   arch = returns(),
   areas = {},
   machine = migratePages,
+  unmap = tryToUnmap,
 }: Setup = {}) {
-  const mapcount = Object.values(ptes).filter((pte) => (pte.kind === 'present' || pte.kind === 'protnone') && pte.pfn === 4).length;
-  const refcount = mapcount + (slot === 4 ? 1 : 0) + pinned;
+  const entries = Object.values(ptes).filter((pte) => pte.kind === 'devexcl').length;
+  const mappings = Object.values(ptes).filter((pte) => (pte.kind === 'present' || pte.kind === 'protnone') && pte.pfn === 4).length;
+  /** Up to 6.14 an entry stands for a reference only. */
+  const mapcount = mappings + (unmap === tryToUnmap ? entries : 0);
+  const refcount = mappings + entries + (slot === 4 ? 1 : 0) + pinned;
   const page = (pfn: number, input: object) => actor(folio, { input: { pfn, refcount: 1, idle: 0, zone: 'normal', content: `content of ${pfn}`, ...input } });
   const batch = luf ? 'luf_batch' : null;
   const cache = (of: Setup['kind'][]) => actor(pageCache, { input: { folios: of.includes(kind) ? { 0: slot } : {} } });
@@ -73,7 +79,7 @@ function rig({
     alloc,
     arch,
     put: actor(putPage, { input: { allocator: 'allocator', ...(luf ? { lufBatch: 'luf_batch' } : {}) } }),
-    unmap: actor(tryToUnmap, { input: { lufBatch: batch, debug: null } }),
+    unmap: actor(unmap, { input: { lufBatch: batch, debug: null } }),
     debug: answers(),
     migrate: actor(machine, {
       input: {
@@ -565,6 +571,32 @@ test.each<[string, Setup]>([
   else expect(system.said('migrate').slice(before)).toEqual(gone);
   system.say('q', 'lock4', 'unlock');
   expectAtRest(system);
+});
+
+describe('a device-exclusive entry of the page', () => {
+  const devexcl: Pte = { kind: 'devexcl', pfn: 4, write: true };
+  const old = tryToUnmap.provide({ guards: { keepsMapcount: () => false } });
+
+  test('is a mapping: the page moves, and is mapped read-only where a device had it for itself; whose it is stays', () => {
+    const system = migrated({ ptes: { 0: devexcl }, kind: 'anonymous', exclusive: true }, anonymous);
+    expect([pte(system), counts(system, 6), system.context('page6').anonExclusive]).toEqual([readOnly(6), { refcount: 1, mapcount: 1 }, true]);
+    expect([free(system), system.at('page4'), system.heard('arch')]).toEqual([[freed(4)], 'free', []]);
+    expectAtRest(system);
+  });
+
+  test('up to 6.14 is none: a page that nobody maps besides stays where it is', () => {
+    const system = migrated({ ptes: { 0: devexcl }, kind: 'anonymous', unmap: old }, anonymous);
+    expect([pte(system), counts(system, 4), free(system)]).toEqual([devexcl, { refcount: 1, mapcount: 0 }, [freed(6)]]);
+    expectAtRest(system);
+  });
+
+  test('up to 6.14 is a reference that nobody accounts for: the page is not frozen, and mapped again where it was', () => {
+    const both = { ...anonymous, items };
+    const system = migrated({ ptes: { 0: devexcl, 1: readOnly(4) }, kind: 'anonymous', unmap: old }, both);
+    expect(told(system, 'page4')).toContain('page4: folio.freeze {"expected":1}');
+    expect([pte(system), pte(system, 1), counts(system, 4), free(system)]).toEqual([devexcl, readOnly(4), { refcount: 2, mapcount: 1 }, [freed(6)]]);
+    expectAtRest(system);
+  });
 });
 
 test('every transition was taken', () => {

@@ -22,11 +22,13 @@ interface Setup {
   pte?: Pte;
   /** Somebody judges, and a debug mode listens. */
   watched?: boolean;
+  notified?: boolean;
+  machine?: typeof mprotect;
   others?: Actors;
 }
 const area = { mapping: 'file', index: 0, anonymous: false, read: true, write: true };
 
-const rig = ({ pte, watched = false, others = {} }: Setup): Rig =>
+const rig = ({ pte, watched = false, notified = false, machine = mprotect, others = {} }: Setup): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], areas: { 3: area }, cpumask: [] } }),
     mmap_lock: actor(rwsem),
@@ -35,7 +37,9 @@ const rig = ({ pte, watched = false, others = {} }: Setup): Rig =>
     batched_pending: returns(),
     coherence: actor(coherence, { input: { cells: { f: 'f.v0' }, places: { 'mm/3': { cell: 'f', read: true, write: true } } } }),
     debug: answers(),
-    mprotect: actor(mprotect, {
+    notifier: returns({ ok: true }),
+    restore: returns(),
+    mprotect: actor(machine, {
       input: {
         mm: 'mm',
         mmapLock: 'mmap_lock',
@@ -44,13 +48,15 @@ const rig = ({ pte, watched = false, others = {} }: Setup): Rig =>
         batchedPending: 'batched_pending',
         coherence: watched ? 'coherence' : null,
         debug: watched ? 'debug' : null,
+        restoreExclusive: 'restore',
+        ...(notified ? { notifier: 'notifier' } : {}),
       },
     }),
     p: probe(),
     ...others,
   });
-const call = (system: Rig, read = true): Rig => {
-  system.say('p', 'mprotect', { type: 'call', vpn: 3, read, write: false });
+const call = (system: Rig, read = true, write = false): Rig => {
+  system.say('p', 'mprotect', { type: 'call', vpn: 3, read, write });
   return system;
 };
 const changed = (setup: Setup, read = true): Rig => call(rig(setup), read).settle();
@@ -301,6 +307,170 @@ test('it can be called again: what was read-only loses the rest', () => {
     ],
   ]);
   expectAtRest(system);
+});
+
+const unchanging = mprotect.provide({ guards: { changesNothing: () => false } });
+const start = 'notifier: call {"phase":"start","event":"PROTECTION_VMA","owner":null,"vpns":[3]}';
+const end = start.replace('start', 'end');
+const close = ['mmap_lock: up_write', 'p: return'];
+
+describe('the rights that are there already', () => {
+  test('mprotect_fixup returns at once: nobody is told, no lock is taken, nothing is flushed', () => {
+    const system = call(rig({ pte: presentPte(4), watched: true, notified: true }), true, true);
+    system.stepTo('mprotect', 'mmap_write_unlock_unchanged');
+    expect([system.context('mmap_lock').writer, system.heard('p')]).toEqual(['mprotect', []]);
+    expect(system.settle().said('mprotect')).toEqual([...find, ...close]);
+    expectAtRest(system);
+    expect(pte(call(system).settle())).toEqual(presentPte(4, { write: false }));
+    expectAtRest(system);
+  });
+
+  test('after a round that has taken them away nothing is left to do', () => {
+    const system = call(changed({ pte: presentPte(4) })).settle();
+    expect([system.heard('flush').length, system.heard('ptl').length]).toEqual([1, 2]);
+    expectAtRest(system);
+  });
+
+  test.each<Pte>([presentPte(4, { dirty: true }), presentPte(4, { write: false })])(
+    'where another right changes, secondary MMUs are told, and the pte is as it was (%j)',
+    (before) => {
+      const system = call(rig({ pte: before, notified: true, machine: unchanging }), true, true).settle();
+      expect(told(system, 'notifier', 'flush')).toEqual([start, end, flush]);
+      expect([pte(system), system.context('mm').areas[3]]).toEqual([before, area]);
+      expectAtRest(system);
+    },
+  );
+});
+
+describe('secondary MMUs', () => {
+  const loud = { pte: presentPte(4), notified: true };
+  const order = (system: Rig): string[] => told(system, 'mm', 'ptl', 'notifier', 'flush').map((said) => said.replace(/ \{"(vpn|pte).*/, ''));
+
+  test('are told when the VMA has its rights, before the page-table lock is taken; and again before the flush', () => {
+    const system = changed(loud);
+    expect(order(system)).toEqual([
+      'mm: vma.find',
+      'mm: vma.protect',
+      start,
+      'ptl: lock',
+      'mm: pte.read',
+      'mm: pte.get_and_clear',
+      'mm: pte.set',
+      'ptl: unlock',
+      end,
+      'flush: call',
+    ]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Pte | undefined]>([
+    ['no pte', undefined],
+    ['a swap entry', { kind: 'swap', slot: 1 }],
+    ['a migration entry', { kind: 'migration', pfn: 4, write: true }],
+    ['a device-exclusive entry', { kind: 'devexcl', pfn: 4, write: true }],
+    ['the entry of a page in the memory of a device', { kind: 'devpriv', pfn: 4, write: true }],
+  ])('are told of %s too, although nothing is flushed', (_, before) => {
+    const system = changed({ notified: true, ...(before ? { pte: before } : {}) });
+    expect(told(system, 'ptl', 'notifier', 'flush')).toEqual([start, 'ptl: lock', 'ptl: unlock', end]);
+    expectAtRest(system);
+  });
+
+  test('hold it up, under mmap_lock and without the page-table lock', () => {
+    const system = changed({ ...loud, others: { notifier: answers() } });
+    const held = (): unknown => [system.at('mprotect'), system.can('mprotect', 'step'), system.context('mmap_lock').writer, system.context('ptl').owner];
+    expect([held(), pte(system)]).toEqual([['mmu_notifier_invalidate_range_start', false, 'mprotect', null], presentPte(4)]);
+    system.say('p', 'mprotect', { type: 'return', ok: true });
+    system.settle();
+    expect([held(), system.heard('flush')]).toEqual([['mmu_notifier_invalidate_range_end', false, 'mprotect', null], []]);
+    system.say('p', 'mprotect', { type: 'return', ok: true });
+    expectAtRest(system.settle());
+  });
+
+  test('are told nothing where there is no VMA', () => {
+    const system = rig(loud);
+    system.say('p', 'mm', { type: 'vma.unlink', vpns: [3] });
+    expect(call(system).settle().heard('notifier')).toEqual([]);
+    expectAtRest(system);
+  });
+});
+
+describe('a device-exclusive entry', () => {
+  const entry: Pte = { kind: 'devexcl', pfn: 4, write: true };
+  const demotes = mprotect.provide({ guards: { demotesDevexcl: () => true } });
+  const restores = mprotect.provide({ guards: { restoresDevexcl: () => true } });
+
+  test('stays as it is: the rights are looked up when it is restored', () => {
+    const system = changed({ pte: entry });
+    expect(system.said('mprotect')).toEqual([...begin(true), 'ptl: unlock', ...close]);
+    expect([pte(system), system.context('mm').areas[3].write]).toEqual([entry, false]);
+    expectAtRest(system);
+  });
+
+  test.each([true, false])('up to 6.14 becomes one of the readable type, whatever the new rights (write: %s)', (write) => {
+    const machine = demotes.provide({ guards: { changesNothing: () => false } });
+    const system = call(rig({ pte: entry, machine }), true, write).settle();
+    expect([pte(system), system.heard('flush')]).toEqual([{ ...entry, write: false }, []]);
+    expectAtRest(system);
+  });
+
+  describe('row D12f: is restored first', () => {
+    const restore = 'restore: call {"vpn":3,"pfn":4}';
+
+    test('without the page-table lock; then it is looked at again, and changed like any pte', () => {
+      const system = changed({ pte: entry, notified: true, machine: restores, others: { restore: answers() } });
+      expect([system.at('mprotect'), system.can('mprotect', 'step'), system.context('ptl').owner, system.context('mmap_lock').writer]).toEqual([
+        'remove_device_exclusive_entry',
+        false,
+        null,
+        'mprotect',
+      ]);
+      system.say('p', 'mm', { type: 'pte.set', vpn: 3, pte: presentPte(4) });
+      system.say('p', 'mprotect', 'return');
+      expect([system.at('mprotect'), system.context('mprotect').pte]).toEqual(['pte_offset_map_lock', { kind: 'none' }]);
+      system.settle();
+      expect(told(system, 'ptl', 'notifier', 'restore', 'batched_pending', 'flush')).toEqual([
+        start,
+        'ptl: lock',
+        'batched_pending: call',
+        'ptl: unlock',
+        restore,
+        'ptl: lock',
+        'batched_pending: call',
+        'ptl: unlock',
+        end,
+        flush,
+      ]);
+      expect(pte(system)).toEqual(presentPte(4, { write: false }));
+      expectAtRest(system);
+    });
+
+    test('again, if a device has it again by then; gone, there is nothing to flush', () => {
+      const system = changed({ pte: entry, machine: restores, others: { restore: answers() } });
+      system.say('p', 'mprotect', 'return');
+      expect(told(system.settle(), 'restore')).toEqual([restore, restore]);
+      system.say('p', 'mm', { type: 'pte.clear', vpn: 3 });
+      system.say('p', 'mprotect', 'return');
+      expect(system.settle().heard('flush')).toEqual([]);
+      expectAtRest(system);
+    });
+  });
+});
+
+describe('a page in the memory of a device', () => {
+  const entry: Pte = { kind: 'devpriv', pfn: 4, write: true };
+
+  test.each([true, false])('becomes read-only, whatever the new rights (write: %s); nothing is flushed', (write) => {
+    const machine = mprotect.provide({ guards: { changesNothing: () => false } });
+    const system = call(rig({ pte: entry, machine }), true, write).settle();
+    expect([pte(system), system.heard('flush')]).toEqual([{ ...entry, write: false }, []]);
+    expectAtRest(system);
+  });
+
+  test('one that is read-only is left alone', () => {
+    const system = changed({ pte: { ...entry, write: false } });
+    expect(system.said('mprotect')).toEqual([...begin(true), 'ptl: unlock', ...close]);
+    expectAtRest(system);
+  });
 });
 
 test('every transition was taken', () => {

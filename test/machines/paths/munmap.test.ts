@@ -26,7 +26,7 @@ test('Z1: with mmap_lock held for writing the VMA goes, and then its ptes', () =
     'mmap_lock: down_write',
     'mm: vma.find {"vpn":0}',
     'mm: vma.unlink {"vpns":[0,1]}',
-    'zap: call {"vpns":[0,1],"unlink":{"mapping":null}}',
+    'zap: call {"vpns":[0,1],"unlink":{"mapping":null},"event":"UNMAP"}',
     'mmap_lock: up_write',
     'p: return',
   ]);
@@ -44,7 +44,7 @@ test('what goes with the VMA is told to zap', () => {
   const system = rig({ mapping: 'mapping', pfnmap: true, tables: [0] });
   system.say('p', 'munmap', { type: 'call', vpns: [0] });
   system.settle();
-  expect(system.heard('zap')).toEqual([{ type: 'call', vpns: [0], unlink: { mapping: 'mapping', pfnmap: true, tables: [0] } }]);
+  expect(system.heard('zap')).toEqual([{ type: 'call', vpns: [0], unlink: { mapping: 'mapping', pfnmap: true, tables: [0] }, event: 'UNMAP' }]);
 });
 
 test('what goes with the VMA is the same at the next call', () => {
@@ -56,8 +56,8 @@ test('what goes with the VMA is the same at the next call', () => {
     system.settle();
   }
   expect(system.heard('zap')).toEqual([
-    { type: 'call', vpns: [0], unlink: { mapping: 'mapping' } },
-    { type: 'call', vpns: [1], unlink: { mapping: 'mapping' } },
+    { type: 'call', vpns: [0], unlink: { mapping: 'mapping' }, event: 'UNMAP' },
+    { type: 'call', vpns: [1], unlink: { mapping: 'mapping' }, event: 'UNMAP' },
   ]);
   expect(system.heard('p').filter(({ type }) => type === 'return')).toHaveLength(2);
 });

@@ -1,6 +1,6 @@
 import { addressSpace, folio, lufBatch, type Pte, presentPte, type RmapItem, spinlock, tryToUnmap } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
-import { answers, type Message, probe } from '../probe.js';
+import { answers, type Message, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
 
 interface Setup {
@@ -13,16 +13,19 @@ interface Setup {
   debug?: boolean;
   /** Of page 4: PageAnonExclusive. */
   exclusive?: boolean;
+  /** Address spaces that somebody mirrors. */
+  notified?: string[];
 }
 
 const readOnly = (flags = {}): Pte => presentPte(4, { write: false, ...flags });
 const writable = (flags = {}): Pte => presentPte(4, flags);
 const dirty = { dirty: true };
 const none: Pte = { kind: 'none' };
-const mapsPage4 = (pte: Pte): boolean => (pte.kind === 'present' || pte.kind === 'protnone') && pte.pfn === 4;
+const mapsPage4 = (pte: Pte): boolean => 'pfn' in pte && pte.kind !== 'migration' && pte.pfn === 4;
 
 /** Page 4 in two address spaces; its references: of each mapping, of its cache, and of the caller. */
-function rig({ ptes = { 0: readOnly() }, others = {}, machine = tryToUnmap, luf = false, debug = false, exclusive = false }: Setup = {}): Rig {
+function rig(setup: Setup = {}): Rig {
+  const { ptes = { 0: readOnly() }, others = {}, machine = tryToUnmap, luf = false, debug = false, exclusive = false, notified = [] } = setup;
   const mapcount = [...Object.values(ptes), ...Object.values(others)].filter(mapsPage4).length;
   const space = (of: Record<string, Pte>, cpumask: string[]) => actor(addressSpace, { input: { ptes: of, vmas: [], cpumask } });
   return new Rig({
@@ -33,7 +36,15 @@ function rig({ ptes = { 0: readOnly() }, others = {}, machine = tryToUnmap, luf 
     page4: actor(folio, { input: { pfn: 4, refcount: mapcount + 2, mapcount, idle: 0, zone: 'normal', anonExclusive: exclusive } }),
     luf_batch: actor(lufBatch, { input: {} }),
     debug: answers(),
-    unmap: actor(machine, { input: { lufBatch: luf ? 'luf_batch' : null, debug: debug ? 'debug' : null } }),
+    notifier_mm: returns({ ok: true }),
+    notifier_mn: returns({ ok: true }),
+    unmap: actor(machine, {
+      input: {
+        lufBatch: luf ? 'luf_batch' : null,
+        debug: debug ? 'debug' : null,
+        notifiers: Object.fromEntries(notified.map((mm) => [mm, `notifier_${mm}`])),
+      },
+    }),
     p: probe(),
     q: probe(),
   } satisfies Actors);
@@ -55,7 +66,7 @@ const counts = (system: Rig): unknown => {
 const pending = (system: Rig, mm = 'mm'): unknown => system.context(mm).tlbFlushBatched;
 const debts = (system: Rig): unknown => system.context('luf_batch').debts;
 function expectAtRest(system: Rig): void {
-  const { lufBatch: _batch, debug: _debug, ...context } = system.context('unmap');
+  const { lufBatch: _batch, debug: _debug, notifiers: _notifiers, ...context } = system.context('unmap');
   expect(context).toEqual({
     caller: '',
     pfn: -1,
@@ -494,6 +505,139 @@ describe('a pte that no CPU may access (PROT_NONE)', () => {
   test('of another page is left as it is', () => {
     const system = unmapped({ ptes: { 0: protnone(5, true) } });
     expect([system.context('mm').ptes[0], system.heard('page4'), result(system)]).toEqual([protnone(5, true), [], batched()]);
+    expectAtRest(system);
+  });
+});
+
+describe('R4a: secondary MMUs', () => {
+  const range = (phase: string, vpn: number, mm = 'mm'): string => `notifier_${mm}: call {"phase":"${phase}","event":"CLEAR","owner":null,"vpns":[${vpn}]}`;
+
+  test.each<[string, Pte]>([
+    ['that maps the page', readOnly()],
+    ['that does not', none],
+    ['that a device has for itself', { kind: 'devexcl', pfn: 4 }],
+  ])('are told of each place before its page-table lock is taken, and after it is dropped: one %s', (_, pte) => {
+    const system = unmapped({ ptes: { 0: pte }, notified: ['mm'] });
+    expect(told(system, 'notifier_mm', 'ptl_mm')).toEqual([range('start', 0), 'ptl_mm: lock', 'ptl_mm: unlock', range('end', 0)]);
+    expectAtRest(system);
+  });
+
+  test('each address space has its own, or none', () => {
+    const setup: Setup = { ptes: { 0: readOnly(), 1: readOnly() }, others: { 3: readOnly() } };
+    const items = [item(0), item(3, 'mn'), item(1)];
+    const system = unmapped({ ...setup, notified: ['mm', 'mn'] }, items);
+    expect(told(system, 'notifier_mm', 'notifier_mn')).toEqual([
+      range('start', 0),
+      range('end', 0),
+      range('start', 3, 'mn'),
+      range('end', 3, 'mn'),
+      range('start', 1),
+      range('end', 1),
+    ]);
+    expect(result(system)).toEqual(batched('cpu0', 'cpu1', 'cpu2'));
+    expectAtRest(system);
+    const one = unmapped({ ...setup, notified: ['mn'] }, items);
+    expect(told(one, 'notifier_mm', 'notifier_mn')).toEqual([range('start', 3, 'mn'), range('end', 3, 'mn')]);
+    expectAtRest(one);
+  });
+
+  test('hold it up without the page-table lock; the entry stands when the end is told', () => {
+    const system = rig({ ptes: { 0: writable() }, notified: ['mm'], machine: tryToUnmap });
+    call(system, [item(0)], 'migration').stepTo('unmap', 'folio_remove_rmap_pte');
+    expect([system.context('ptl_mm').owner, told(system, 'notifier_mm')]).toEqual(['unmap', [range('start', 0)]]);
+    system.settle();
+    expect([system.said('unmap').slice(-3), system.context('mm').ptes[0]]).toEqual([
+      ['ptl_mm: unlock', range('end', 0), 'p: return {"cpus":["cpu1"],"writable":false,"lazyCpus":[]}'],
+      { kind: 'migration', pfn: 4, write: true },
+    ]);
+    expectAtRest(system);
+  });
+
+  test('row L12: the debt is recorded before the end is told', () => {
+    const machine = tryToUnmap.provide({ guards: { recordsUnderPtl: () => false, marksPending: () => false } });
+    const system = unmapped({ luf: true, machine, notified: ['mm'] });
+    expect(told(system, 'notifier_mm', 'ptl_mm', 'luf_batch')).toEqual([
+      range('start', 0),
+      'ptl_mm: lock',
+      'ptl_mm: unlock',
+      'luf_batch: luf_batch.record {"cpus":["cpu1"]}',
+      range('end', 0),
+    ]);
+    expectAtRest(system);
+  });
+});
+
+describe('a device-exclusive entry', () => {
+  const entry = (pfn = 4): Pte => ({ kind: 'devexcl', pfn, write: true });
+  const old = tryToUnmap.provide({ guards: { keepsMapcount: () => false } });
+
+  test('is a mapping: cleared, and mapping and reference dropped; no TLB leads to it, so there is nobody to flush', () => {
+    const system = unmapped({ ptes: { 0: entry() } });
+    expect(system.said('unmap')).toEqual([
+      'ptl_mm: lock',
+      'mm: pte.read {"vpn":0}',
+      'mm: pte.clear {"vpn":0}',
+      'page4: folio.remove_rmap',
+      'page4: folio.ref_dec',
+      'ptl_mm: unlock',
+      'p: return {"cpus":[],"writable":false,"lazyCpus":[]}',
+    ]);
+    expect([system.context('mm').tlbGen, pending(system), counts(system)]).toEqual([1, { pending: 0, flushed: 0 }, { mapcount: 0, refcount: 2 }]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Pte]>([
+    ['swap', { kind: 'swap', slot: 7, exclusive: true }],
+    ['migration', { kind: 'migration', pfn: 4, write: false, exclusive: true }],
+  ])('leaves a %s entry, read-only, which says whose page it is', (leaves, left) => {
+    const system = unmapped({ ptes: { 0: entry() }, exclusive: true }, [item(0)], leaves);
+    expect([system.context('mm').ptes[0], system.context('page4').anonExclusive, system.context('page4').dirty]).toEqual([left, false, false]);
+    expectAtRest(system);
+  });
+
+  test('LUF: there is no flush to put off', () => {
+    const system = unmapped({ luf: true, debug: true, ptes: { 0: entry() } });
+    expect([result(system), debts(system), system.heard('debug')]).toEqual([putOff(), [], []]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, typeof tryToUnmap, Pte]>([
+    ['of another page is left as it is', tryToUnmap, entry(5)],
+    ['up to 6.14 is no mapping, and left as it is', old, entry()],
+  ])('%s', (_, machine, pte) => {
+    const system = unmapped({ machine, ptes: { 0: pte, 1: readOnly() } }, [item(0), item(1)]);
+    expect([system.context('mm').ptes, result(system)]).toEqual([{ 0: pte, 1: none }, batched('cpu1')]);
+    expect(told(system, 'page4')).toEqual(['page4: folio.remove_rmap', 'page4: folio.ref_dec']);
+    expectAtRest(system);
+  });
+});
+
+describe('a page in the memory of a device', () => {
+  const entry = (write: boolean, pfn = 4): Pte => ({ kind: 'devpriv', pfn, write });
+
+  test.each([true, false])('try_to_migrate leaves a migration entry with the rights it had (write: %s); there is nobody to flush', (write) => {
+    const system = unmapped({ ptes: { 0: entry(write) }, exclusive: true }, [item(0)], 'migration');
+    expect(system.said('unmap')).toEqual([
+      'ptl_mm: lock',
+      'mm: pte.read {"vpn":0}',
+      'mm: pte.clear {"vpn":0}',
+      'page4: page.read',
+      'page4: folio.set_exclusive {"exclusive":false}',
+      `mm: pte.set ${JSON.stringify({ vpn: 0, pte: { kind: 'migration', pfn: 4, write, exclusive: true } })}`,
+      'page4: folio.remove_rmap',
+      'page4: folio.ref_dec',
+      'ptl_mm: unlock',
+      'p: return {"cpus":[],"writable":false,"lazyCpus":[]}',
+    ]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Pte, string]>([
+    ['another page of the device is left as it is', entry(true, 5), 'migration'],
+    ['reclaim does not know it', entry(true), 'swap'],
+  ])('%s', (_, pte, leaves) => {
+    const system = unmapped({ ptes: { 0: pte } }, [item(0)], leaves);
+    expect([system.context('mm').ptes[0], told(system, 'page4')]).toEqual([pte, []]);
     expectAtRest(system);
   });
 });

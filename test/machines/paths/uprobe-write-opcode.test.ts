@@ -18,10 +18,11 @@ const page = (pfn: number, counts: { refcount: number; mapcount?: number }) =>
 interface Setup {
   pte?: Pte;
   machine?: typeof uprobeWriteOpcode;
+  notified?: boolean;
   others?: Actors;
 }
 /** The instruction is in frame 4, which the page cache and one pte refer to; frame 5 has just been allocated. */
-const rig = ({ pte = text, machine = uprobeWriteOpcode, others = {} }: Setup = {}): Rig =>
+const rig = ({ pte = text, machine = uprobeWriteOpcode, notified = false, others = {} }: Setup = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes: { [VPN]: pte }, vmas: [VPN], cpumask: [] } }),
     mmap_lock: actor(rwsem),
@@ -35,6 +36,7 @@ const rig = ({ pte = text, machine = uprobeWriteOpcode, others = {} }: Setup = {
     alloc: returns({ pfns: [COPY] }),
     put: returns(),
     flush: returns(),
+    notifier: returns({ ok: true }),
     uprobe: actor(machine, {
       input: {
         mm: 'mm',
@@ -46,6 +48,7 @@ const rig = ({ pte = text, machine = uprobeWriteOpcode, others = {} }: Setup = {
         putPage: 'put',
         flush: 'flush',
         coherence: 'coherence',
+        ...(notified ? { notifier: 'notifier' } : {}),
       },
     }),
     p: probe(),
@@ -308,6 +311,76 @@ describe('row L18: with a plain set of what is none', () => {
       expect(putPages(system)).toEqual([COPY]);
     },
   );
+});
+
+describe('secondary MMUs', () => {
+  const start = 'notifier: call {"phase":"start","event":"CLEAR","owner":null,"vpns":[2]}';
+  const end = start.replace('start', 'end');
+  const order = (system: Rig): string[] => said(system).filter((line) => /^(notifier|ptl|lock4|flush|put): /.test(line));
+
+  test('are told with the folio locked, before the page-table lock is taken and after it is dropped', () => {
+    const system = call(rig({ notified: true })).settle();
+    expect(order(system)).toEqual(['lock4: lock', start, 'ptl: lock', 'flush: call {"vpns":[2]}', 'ptl: unlock', end, 'lock4: unlock', putOld, putOld]);
+    expect(system.context('mm').ptes[VPN]).toEqual(presentPte(COPY, { write: false }));
+    expectAtRest(system);
+  });
+
+  test('are told of the end too where the pte has changed; then it starts anew', () => {
+    const system = call(rig({ notified: true })).stepTo(ACTOR, 'page_vma_mapped_walk');
+    set(system, none);
+    system.stepTo(ACTOR, 'again').stepTo(ACTOR, 'get_user_page_vma_remote');
+    expect(order(system)).toEqual(['lock4: lock', start, 'ptl: lock', 'ptl: unlock', end, 'lock4: unlock', putCopy, putOld]);
+    set(system, text);
+    expectAtRest(system.settle());
+    expect(system.heard('notifier')).toHaveLength(4);
+  });
+
+  test('hold it up with the folio locked, and without the page-table lock', () => {
+    const system = call(rig({ notified: true, others: { notifier: answers() } })).settle();
+    const held = (): unknown => [system.at(ACTOR), system.can(ACTOR, 'step'), system.context('ptl').owner, system.context('lock4').owner];
+    expect([held(), system.context('mm').ptes[VPN]]).toEqual([['mmu_notifier_invalidate_range_start', false, null, ACTOR], text]);
+    system.say('p', ACTOR, { type: 'return', ok: true });
+    system.settle();
+    expect([held(), system.context('mm').ptes[VPN].pfn]).toEqual([['mmu_notifier_invalidate_range_end', false, null, ACTOR], COPY]);
+    system.say('p', ACTOR, { type: 'return', ok: true });
+    expectAtRest(system.settle());
+  });
+
+  test('row L18 tells them too, without a folio lock', () => {
+    const system = call(rig({ pte: none, machine: fills, notified: true })).settle();
+    expect([order(system), system.heard('page4')]).toEqual([[start, 'ptl: lock', 'ptl: unlock', end], []]);
+    expectAtRest(system);
+  });
+
+  test('row L18: filled meanwhile, the end is told, and it starts anew', () => {
+    const system = call(rig({ pte: none, machine: fills, notified: true })).stepTo(ACTOR, 'page_vma_mapped_walk');
+    set(system, text);
+    system.stepTo(ACTOR, 'filled').take(ACTOR, 'step');
+    expect([system.at(ACTOR), order(system)]).toEqual(['get_user_page_vma_remote', [start, 'ptl: lock', 'ptl: unlock', end, putCopy]]);
+    set(system, none);
+    expectAtRest(system.settle());
+  });
+});
+
+describe('a device-exclusive entry', () => {
+  const entry: Pte = { kind: 'devexcl', pfn: OLD };
+
+  test('is not present: the fault restores it, and then the page is replaced', () => {
+    const system = call(rig({ pte: entry })).settle();
+    expect([system.at(ACTOR), system.heard('fault'), system.heard('page4')]).toEqual(['handle_mm_fault', [{ type: 'call', vpn: VPN, write: false }], []]);
+    set(system, text);
+    system.say('p', 'page4', 'folio.add_rmap');
+    system.say('p', ACTOR, { type: 'return', ok: true });
+    expectAtRest(system.settle());
+    expect(system.context('mm').ptes[VPN].pfn).toBe(COPY);
+  });
+
+  test('made while the copy was made: it starts anew', () => {
+    const system = call(rig()).stepTo(ACTOR, 'page_vma_mapped_walk');
+    set(system, entry);
+    system.stepTo(ACTOR, 'get_user_page_vma_remote');
+    expect([said(system).slice(-4), system.context('mm').ptes[VPN]]).toEqual([['ptl: unlock', 'lock4: unlock', putCopy, putOld], entry]);
+  });
 });
 
 test('every transition was taken', () => {

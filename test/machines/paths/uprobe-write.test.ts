@@ -300,6 +300,31 @@ describe('-EAGAIN: the pte has changed before the page-table lock was taken', ()
   });
 });
 
+describe('a device-exclusive entry', () => {
+  const entry: Pte = { kind: 'devexcl', pfn: PFN, write: true };
+
+  test('is not present: the fault restores it, and then the page is written in place', () => {
+    const system = call(rig({ pte: entry })).settle();
+    expect([system.at(ACTOR), system.heard('fault'), system.heard('page4')]).toEqual(['handle_mm_fault', [{ type: 'call', vpn: VPN, write: true }], []]);
+    set(system, mapped(PFN));
+    system.say('p', ACTOR, { type: 'return', ok: true });
+    system.settle();
+    expect([pte(system), counts(system, PFN)]).toEqual([probed(PFN), { refcount: 1, mapcount: 1, content: 't.v1' }]);
+  });
+
+  test('made after GUP: nothing is written, and it starts anew', () => {
+    const system = call(rig()).stepTo(ACTOR, 'folio_walk_start');
+    set(system, entry);
+    system.settle();
+    expect([system.at(ACTOR), pte(system), counts(system, PFN), system.context('ptl').owner]).toEqual([
+      'handle_mm_fault',
+      entry,
+      { refcount: 1, mapcount: 1, content: 't.v0' },
+      null,
+    ]);
+  });
+});
+
 test('every transition was taken', () => {
   expect(untaken(uprobeWrite)).toEqual([]);
 });

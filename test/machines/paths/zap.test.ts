@@ -2,6 +2,7 @@ import { assign } from 'xstate';
 import {
   addressSpace,
   folio,
+  folioLock,
   type Pte,
   pageCache,
   pageTable,
@@ -23,6 +24,7 @@ interface Setup {
   file?: boolean;
   freeing?: 'rcu' | 'sync';
   batchedPending?: 'batched';
+  notifier?: 'notifier';
   others?: Actors;
 }
 
@@ -45,26 +47,47 @@ const rig = ({ ptes = {}, machine = zap, others = {}, freeing, ...input }: Setup
     callback: answers(),
     flush: returns(),
     put: returns(),
+    put_device: returns(),
     batched: returns(),
-    zap: actor(machine, { input: { cpu: 'cpu0', mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put', ...input, ...(freeing ? { freeing, tables } : {}) } }),
+    notifier: returns({ ok: true }),
+    restore: returns(),
+    lock4: actor(folioLock),
+    zap: actor(machine, {
+      input: {
+        ...{ cpu: 'cpu0', mm: 'mm', ptl: 'ptl', flush: 'flush', putPage: 'put', folioLocks: { 4: 'lock4' }, restoreExclusive: 'restore' },
+        putDevicePage: 'put_device',
+        ...input,
+        ...(freeing ? { freeing, tables } : {}),
+      },
+    }),
     p: probe(),
     ...others,
   });
-const call = (system: Rig, vpns: number[], unlink?: UnlinkVma): Rig => {
-  system.say('p', 'zap', { type: 'call', vpns, ...(unlink ? { unlink } : {}) });
+type Asks = { event?: 'UNMAP' | 'CLEAR'; blockable?: boolean };
+const call = (system: Rig, vpns: number[], unlink?: UnlinkVma, asks: Asks = {}): Rig => {
+  system.say('p', 'zap', { type: 'call', vpns, ...(unlink ? { unlink } : {}), ...asks });
   return system;
 };
-const unmapped = (setup: Setup, vpns: number[], unlink?: UnlinkVma): Rig => call(rig(setup), vpns, unlink).settle();
+const unmapped = (setup: Setup, vpns: number[], unlink?: UnlinkVma, asks?: Asks): Rig => call(rig(setup), vpns, unlink, asks).settle();
 const devmap = (pfn: number): Pte => presentPte(pfn, { devmap: true, special: true });
 const dirty = (pfn: number): Pte => presentPte(pfn, { dirty: true });
 /** What it said to these. */
 const told = (system: Rig, ...to: string[]): string[] => system.said('zap').filter((said) => to.some((name) => said.startsWith(`${name}: `)));
-function expectAtRest(system: Rig): void {
+function expectAtRest(system: Rig, ok = true): void {
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
   expect(system.context('mm').tlbFlushPending).toBe(0);
   expect(system.context('zap')).toMatchObject({ caller: '', unlink: null, vpns: [], pte: { kind: 'none' } });
-  expect(system.context('zap')).toMatchObject({ cleared: [], batch: [], delayed: [], freedTables: false, tableBatch: [], forced: false });
-  expect([system.at('zap'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return' }, []]);
+  expect(system.context('zap')).toMatchObject({
+    cleared: [],
+    batch: [],
+    delayed: [],
+    freedTables: false,
+    tableBatch: [],
+    forced: false,
+    notification: null,
+    ok: true,
+  });
+  expect([system.at('zap'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return', ok }, []]);
 }
 
 describe('Z3 to Z6: the ptes', () => {
@@ -80,7 +103,7 @@ describe('Z3 to Z6: the ptes', () => {
       'flush: call {"vpns":[0],"freedTables":false}',
       'put: call {"pfn":4,"pinned":false}',
       'mm: gather.end',
-      'p: return',
+      'p: return {"ok":true}',
     ]);
     expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
     expect(system.context('page4')).toMatchObject({ mapcount: 0, refcount: 1 });
@@ -122,7 +145,7 @@ describe('Z3 to Z6: the ptes', () => {
       'put: call {"pfn":5,"pinned":false}',
       'put: call {"pfn":4,"pinned":false}',
       'mm: gather.end',
-      'p: return',
+      'p: return {"ok":true}',
     ]);
     expectAtRest(system);
   });
@@ -240,7 +263,7 @@ describe('Z5: dirty pages', () => {
       'put: call {"pfn":5,"pinned":false}',
       'mm: gather.read',
       'mm: gather.end',
-      'p: return',
+      'p: return {"ok":true}',
     ]);
     expect([system.context('page4'), system.context('page5')]).toMatchObject([
       { dirty: true, mapcount: 0 },
@@ -322,7 +345,7 @@ describe('Z7 and Z8: a full batch', () => {
       'flush: call {"vpns":[2],"freedTables":false}',
       'put: call {"pfn":6,"pinned":false}',
       'mm: gather.end',
-      'p: return',
+      'p: return {"ok":true}',
     ]);
     expectAtRest(system);
   });
@@ -602,7 +625,7 @@ describe('Z11: another gather under way', () => {
 
   test('row B7: who does not look returns without a flush although the ptes may be cached', () => {
     const system = nested({ machine: zap.provide({ guards: { isNested: () => false } }) }, [0]);
-    expect([system.heard('flush'), system.heard('p').at(-1)]).toEqual([[], { type: 'return' }]);
+    expect([system.heard('flush'), system.heard('p').at(-1)]).toEqual([[], { type: 'return', ok: true }]);
   });
 });
 
@@ -649,6 +672,287 @@ describe('Z12 before Z14', () => {
       'put: call {"pfn":4,"pinned":false}',
       'mm: gather.end',
     ]);
+    expectAtRest(system);
+  });
+});
+
+describe('secondary MMUs', () => {
+  const mirrored: Setup = { ptes: { 0: presentPte(4), 1: presentPte(5) }, notifier: 'notifier' };
+  const range = (phase: string, event: string, vpns: number[], more = ''): string =>
+    `notifier: call {"phase":"${phase}","event":"${event}","owner":null,"vpns":${JSON.stringify(vpns)}${more}}`;
+
+  test('are told of all pages within the gather, before the lock and after it; the flush comes later', () => {
+    const system = unmapped(mirrored, [0, 1]);
+    expect(told(system, 'mm', 'ptl', 'notifier', 'flush', 'put')).toEqual([
+      'mm: gather.begin',
+      range('start', 'CLEAR', [0, 1]),
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'mm: pte.get_and_clear {"vpn":1}',
+      'ptl: unlock',
+      range('end', 'CLEAR', [0, 1]),
+      'mm: gather.read',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'put: call {"pfn":4,"pinned":false}',
+      'put: call {"pfn":5,"pinned":false}',
+      'mm: gather.end',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('hear what the caller says: UNMAP from munmap, whose VMA goes after the end', () => {
+    const system = unmapped(mirrored, [0], { mapping: 'mapping', pfnmap: true, tables: [0] }, { event: 'UNMAP' });
+    expect(told(system, 'ptl', 'notifier', 'flush', 'mapping')).toEqual([
+      range('start', 'UNMAP', [0]),
+      'ptl: lock',
+      'ptl: unlock',
+      range('end', 'UNMAP', [0]),
+      'flush: call {"vpns":[0],"freedTables":false}',
+      'mapping: mapping.unlink',
+      'flush: call {"vpns":[],"freedTables":true}',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('are told once, whatever the number of passes, and also where there is nothing', () => {
+    const both = [range('start', 'CLEAR', [0, 1]), range('end', 'CLEAR', [0, 1])];
+    expect(told(unmapped({ ...mirrored, batchSize: 1 }, [0, 1]), 'notifier')).toEqual(both);
+    const system = unmapped({ notifier: 'notifier' }, [0, 1]);
+    expect(told(system, 'notifier')).toEqual(both);
+    expectAtRest(system);
+  });
+
+  test('hold it up: no lock is taken before start returns, and the flush waits for the end', () => {
+    const system = unmapped({ ...mirrored, others: { notifier: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.heard('ptl')]).toEqual(['mmu_notifier_invalidate_range_start', false, []]);
+    system.say('p', 'zap', { type: 'return', ok: true });
+    system.settle();
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner, system.heard('flush')]).toEqual([
+      'mmu_notifier_invalidate_range_end',
+      false,
+      null,
+      [],
+    ]);
+    system.say('p', 'zap', { type: 'return', ok: true });
+    expectAtRest(system.settle());
+  });
+
+  test('row B2 tells them before the flush', () => {
+    const machine = zap.provide({ guards: { clearsBeforeFlush: () => false } });
+    expect(told(unmapped({ ...mirrored, machine }, [0]), 'notifier', 'flush', 'ptl').slice(0, 3)).toEqual([
+      range('start', 'CLEAR', [0]),
+      'flush: call {"vpns":[0]}',
+      'ptl: lock',
+    ]);
+  });
+
+  describe('one of which would have to sleep', () => {
+    const asked = { event: 'UNMAP' as const, blockable: false };
+    const start = range('start', 'UNMAP', [0], ',"blockable":false');
+
+    test('refuse who may not: nothing is cleared, the gather ends, and there is no end to tell', () => {
+      const system = unmapped({ ...mirrored, others: { notifier: returns({ ok: false }, { ok: true }) } }, [0], undefined, asked);
+      expect(system.said('zap')).toEqual(['mm: gather.begin', start, 'mm: gather.read', 'mm: gather.end', 'p: return {"ok":false}']);
+      expect(system.context('mm').ptes[0]).toEqual(presentPte(4));
+      expectAtRest(system, false);
+      call(system, [0], undefined, asked).settle();
+      expect(told(system, 'notifier')).toEqual([start, start, range('end', 'UNMAP', [0])]);
+      expect(system.context('mm').ptes[0]).toEqual({ kind: 'none' });
+      expectAtRest(system);
+    });
+
+    test('refuse who may not: another gather that has cleared ptes is flushed for all the same', () => {
+      const system = rig({ ...mirrored, others: { notifier: returns({ ok: false }) } });
+      system.say('p', 'mm', 'gather.begin');
+      expect(told(call(system, [0], undefined, asked).settle(), 'flush')).toEqual(['flush: call {"vpns":"all","freedTables":true}']);
+      system.say('p', 'mm', 'gather.end');
+      expectAtRest(system, false);
+    });
+  });
+
+  test('of which there are none are not asked, whoever may not sleep', () => {
+    const system = unmapped({ ptes: { 0: presentPte(4) } }, [0], undefined, { blockable: false });
+    expect(system.heard('notifier')).toEqual([]);
+    expectAtRest(system);
+  });
+});
+
+describe('zap_nonpresent_ptes: a device-exclusive entry', () => {
+  const ptes: Record<string, Pte> = { 0: { kind: 'devexcl', pfn: 4, write: true } };
+  const put = 'put: call {"pfn":4,"pinned":false}';
+  const atEnd = ['ptl: unlock', 'mm: gather.read', 'mm: gather.end', 'p: return {"ok":true}'];
+  const old = zap.provide({ guards: { keepsMapcount: () => false } });
+
+  test('is cleared; map count and reference go under the lock, and nothing is flushed', () => {
+    const system = unmapped({ ptes }, [0]);
+    expect(system.said('zap')).toEqual(['mm: gather.begin', 'ptl: lock', 'mm: pte.get_and_clear {"vpn":0}', 'page4: folio.remove_rmap', put, ...atEnd]);
+    expect([system.context('mm').ptes[0], system.context('page4').mapcount]).toEqual([{ kind: 'none' }, 0]);
+    expectAtRest(system);
+  });
+
+  test('up to 6.14 stands for no map count', () => {
+    const system = unmapped({ ptes, machine: old }, [0]);
+    expect(system.said('zap')).toEqual(['mm: gather.begin', 'ptl: lock', 'mm: pte.get_and_clear {"vpn":0}', put, ...atEnd]);
+    expectAtRest(system);
+  });
+
+  test('among others: only they are flushed, and go with the batch', () => {
+    const system = unmapped({ ptes: { ...ptes, 1: presentPte(5), 2: presentPte(6) }, batchSize: 1 }, [1, 0, 2]);
+    expect(told(system, 'ptl', 'flush', 'put')).toEqual([
+      'ptl: lock',
+      'flush: call {"vpns":[1],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":5,"pinned":false}',
+      'ptl: lock',
+      put,
+      'flush: call {"vpns":[2],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":6,"pinned":false}',
+    ]);
+    expect([0, 1, 2].map((vpn) => system.context('mm').ptes[vpn].kind)).toEqual(['none', 'none', 'none']);
+    expectAtRest(system);
+  });
+
+  test('while its reference goes the page-table lock is held', () => {
+    const system = unmapped({ ptes, others: { put: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner]).toEqual(['folio_put', false, 'zap']);
+    system.say('p', 'zap', 'return');
+    expectAtRest(system.settle());
+  });
+
+  describe('row D12: the folio is locked under the page-table lock', () => {
+    const machine = zap.provide({ guards: { locksDevexclUnderPtl: () => true } });
+
+    test('from before the entry is cleared until its map count is gone', () => {
+      const system = unmapped({ ptes, machine }, [0]);
+      expect(told(system, 'ptl', 'lock4', 'mm', 'page4', 'put').slice(1)).toEqual([
+        'ptl: lock',
+        'mm: pte.read {"vpn":0}',
+        'lock4: lock',
+        'mm: pte.get_and_clear {"vpn":0}',
+        'page4: folio.remove_rmap',
+        'lock4: unlock',
+        put,
+        'ptl: unlock',
+        'mm: gather.read',
+        'mm: gather.end',
+      ]);
+      expect(system.context('lock4').owner).toBe(null);
+      expectAtRest(system);
+    });
+
+    test('while a driver has it, zap waits with the page-table lock held', () => {
+      const system = rig({ ptes, machine });
+      system.say('p', 'lock4', 'lock');
+      call(system, [0]).settle();
+      expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner]).toEqual(['folio_wait_locked', false, 'zap']);
+      system.say('p', 'lock4', 'unlock');
+      expectAtRest(system.settle());
+    });
+
+    test('other ptes need no folio lock', () => {
+      const system = unmapped({ ptes: { 0: presentPte(4) }, machine }, [0, 1]);
+      expect(system.heard('lock4')).toEqual([]);
+      expectAtRest(system);
+    });
+  });
+
+  describe('row D12f: it is restored first', () => {
+    const machine = zap.provide({ guards: { restoresDevexcl: () => true } });
+    const restore = 'restore: call {"vpn":0,"pfn":4}';
+    const cleared = ['mm: pte.read {"vpn":0}', 'mm: pte.get_and_clear {"vpn":0}'];
+
+    test('without the page-table lock; then it is looked at again, and is a page like others', () => {
+      const system = unmapped({ ptes, machine, notifier: 'notifier', others: { restore: answers() } }, [0]);
+      expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner]).toEqual(['remove_device_exclusive_entry', false, null]);
+      expect(system.context('mm').ptes[0]).toEqual(ptes[0]);
+      system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: presentPte(4) });
+      system.say('p', 'zap', 'return');
+      system.settle();
+      expect(told(system, 'mm', 'ptl', 'restore', 'flush', 'put').slice(1)).toEqual([
+        'ptl: lock',
+        'mm: pte.read {"vpn":0}',
+        'ptl: unlock',
+        restore,
+        'ptl: lock',
+        ...cleared,
+        'ptl: unlock',
+        'mm: gather.read',
+        'flush: call {"vpns":[0],"freedTables":false}',
+        put,
+        'mm: gather.end',
+      ]);
+      expect(told(system, 'notifier')).toHaveLength(2);
+      expectAtRest(system);
+    });
+
+    test('again, if a device has it again by then; and not, if it is gone', () => {
+      const system = unmapped({ ptes, machine, others: { restore: answers() } }, [0]);
+      system.say('p', 'zap', 'return');
+      system.settle();
+      expect([system.at('zap'), told(system, 'restore')]).toEqual(['remove_device_exclusive_entry', [restore, restore]]);
+      system.say('p', 'mm', { type: 'pte.clear', vpn: 0 });
+      system.say('p', 'zap', 'return');
+      expect(told(system.settle(), 'flush', 'put', 'page4')).toEqual([]);
+      expectAtRest(system);
+    });
+
+    test('what was cleared before is flushed for as for any lock that is dropped: a dirty page of a file', () => {
+      const system = unmapped({ ptes: { ...ptes, 1: dirty(5) }, machine, file: true, others: { restore: answers() } }, [1, 0]);
+      expect(told(system, 'ptl', 'flush', 'page5', 'put', 'restore')).toEqual([
+        'ptl: lock',
+        'page5: folio.mark_dirty',
+        'flush: call {"vpns":[1],"freedTables":false}',
+        'page5: folio.remove_rmap',
+        'ptl: unlock',
+        'put: call {"pfn":5,"pinned":false}',
+        restore,
+      ]);
+    });
+  });
+});
+
+describe('zap_nonpresent_ptes: a page in the memory of a device', () => {
+  const ptes: Record<string, Pte> = { 0: { kind: 'devpriv', pfn: 4, write: true } };
+  const put = 'put_device: call {"pfn":4,"pinned":false}';
+
+  test('is cleared; map count and reference go under the lock, and nothing is flushed', () => {
+    const system = unmapped({ ptes }, [0]);
+    expect(system.said('zap')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'mm: pte.get_and_clear {"vpn":0}',
+      'page4: folio.remove_rmap',
+      put,
+      'ptl: unlock',
+      'mm: gather.read',
+      'mm: gather.end',
+      'p: return {"ok":true}',
+    ]);
+    expect([system.context('mm').ptes[0], system.context('page4').mapcount]).toEqual([{ kind: 'none' }, 0]);
+    expectAtRest(system);
+  });
+
+  test('among others: each goes where it belongs, and only the others are flushed', () => {
+    const system = unmapped({ ptes: { ...ptes, 1: presentPte(5) } }, [0, 1]);
+    expect(told(system, 'put_device', 'flush', 'put')).toEqual([put, 'flush: call {"vpns":[1],"freedTables":false}', 'put: call {"pfn":5,"pinned":false}']);
+    expectAtRest(system);
+  });
+
+  test('while its reference goes the page-table lock is held', () => {
+    const system = unmapped({ ptes, others: { put_device: answers() } }, [0]);
+    expect([system.at('zap'), system.can('zap', 'step'), system.context('ptl').owner]).toEqual(['folio_put_private', false, 'zap']);
+    system.say('p', 'zap', 'return');
+    expectAtRest(system.settle());
+  });
+
+  test.each<[string, typeof zap]>([
+    ['before 6.15', zap.provide({ guards: { keepsMapcount: () => false } })],
+    ['in row D12', zap.provide({ guards: { locksDevexclUnderPtl: () => true } })],
+    ['in row D12f', zap.provide({ guards: { restoresDevexcl: () => true } })],
+  ])('is no device-exclusive entry: %s it is the same', (_, machine) => {
+    const system = unmapped({ ptes, machine }, [0]);
+    expect(told(system, 'page4', 'put_device', 'lock4', 'restore')).toEqual(['page4: folio.remove_rmap', put]);
     expectAtRest(system);
   });
 });

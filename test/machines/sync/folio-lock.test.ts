@@ -98,6 +98,24 @@ test('to unlock it after a trylock that failed is a bug', () => {
   expect(system.bugs()).toEqual(['BUG: folio unlocked by a path that has not locked it']);
 });
 
+describe('a path that returns a folio locked', () => {
+  test('leaves the unlock to its caller, who names it', () => {
+    const system = rig();
+    for (const who of ['p', 'r']) system.say(who, 'lock', 'lock');
+    system.say('q', 'lock', { type: 'unlock', owner: 'p' });
+    expect([system.context('lock'), system.heard('r'), system.bugs()]).toEqual([{ owner: 'r', waiters: [] }, locked, []]);
+    system.say('q', 'lock', { type: 'unlock', owner: 'r' });
+    expect([system.at('lock'), system.context('lock'), system.bugs()]).toEqual(['unlocked', free, []]);
+  });
+
+  test.each(['q', 'r'])('and has not locked it (%s): a bug', (owner) => {
+    const system = rig();
+    system.say('p', 'lock', 'lock');
+    system.say('p', 'lock', { type: 'unlock', owner });
+    expect(system.bugs()).toEqual(['BUG: folio unlocked by a path that has not locked it']);
+  });
+});
+
 test('in all interleavings of three probes one at most has it locked, and each gets it', () => {
   const script: Line[] = [
     { to: 'lock', message: { type: 'lock' }, until: 'locked' },
