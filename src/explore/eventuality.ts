@@ -5,7 +5,7 @@ import { Cures } from './cures.js';
 import { type Searched, StateGraph } from './graph.js';
 import { Loops, type Pace, Ways } from './loop.js';
 import { premise, reached, Truths } from './truths.js';
-import type { Violation } from './watch.js';
+import type { Lasso, Violation } from './watch.js';
 
 interface Judged {
   property: number;
@@ -86,9 +86,14 @@ export class Eventualities {
     this.states = yield* this.fairStates(graph);
     if (this.states.length === 0) return;
     const { stem, loop } = yield* this.lasso(truths, graph);
+    const violate = (cures: Lasso['cures'], untried: number): void => {
+      const lasso = { stem: stem.length, cures, untried };
+      this.violations.set(property, { property: spec.name, schedule: [...stem, ...loop], message: spec.description, lasso });
+    };
+    // It stands, even if a limit comes before it is known what would cure it.
+    violate([], this.fair.length);
     const { found, untried } = yield* this.curesOf(graph);
-    const lasso = { stem: stem.length, cures: found, untried };
-    this.violations.set(property, { property: spec.name, schedule: [...stem, ...loop], message: spec.description, lasso });
+    violate(found, untried);
   }
 
   /** The states of fair components, one component after the other. */
