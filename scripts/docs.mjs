@@ -5,12 +5,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { check } from '../dist/esm/src/check/check.js';
 import { traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
-import { build, scenarios } from '../dist/esm/src/scenarios/index.js';
-
 import { lufPage } from './luf-page.mjs';
+import { results, scenarioPage } from './scenario-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Inside the package, so that the examples' imports of 'shootdown' find it.
@@ -61,36 +59,6 @@ function comment(text) {
   });
 }
 
-/** The table of all variants: what was changed, the verdict, what it rests on. */
-async function scenarioPage() {
-  const page = ['# Scenarios', '', 'Written by `npm run docs` from what the explorer finds. Steps are the length of the shortest counterexample.', ''];
-  for (const scenario of scenarios) {
-    page.push(`## ${scenario.id}: ${scenario.title}`, '', `*${scenario.question}*`, '', '| parameter | means | default |', '|---|---|---|');
-    for (const [name, spec] of Object.entries(scenario.parameters))
-      page.push(`| \`${name}\` | ${spec.description} (${'values' in spec ? spec.values.join(', ') : `${spec.min} to ${spec.max}`}) | ${spec.default} |`);
-    page.push('', '| variant | what it is | verdict | states |', '|---|---|---|---:|');
-    for (const variant of scenario.variants) {
-      const { system } = build(scenario, variant);
-      const result = await check({ id: `${scenario.id}/${variant.id}`, system, case: build(scenario, variant) });
-      const broken = result.properties
-        .filter(({ counterexample }) => counterexample)
-        .map(({ name, counterexample }) => `${name} in ${counterexample.length} steps`);
-      const holding = result.properties.filter(({ verdict, expected }) => verdict === 'holds' && expected === 'holds').map(({ name }) => name);
-      const verdict = broken.length > 0 ? `violated: ${broken.join(', ')}${holding.length > 0 ? `; holds: ${holding.join(', ')}` : ''}` : result.verdict;
-      page.push(`| ${variant.id} | ${variant.summary} | ${verdict} | ${result.exploration.states.toLocaleString('en')} |`);
-    }
-    page.push('');
-  }
-  page.push('## Properties', '', '| name | says |', '|---|---|');
-  const properties = new Map(
-    scenarios.flatMap((scenario) =>
-      scenario.variants.flatMap((variant) => build(scenario, variant).system.properties.map(({ name, description }) => [name, description])),
-    ),
-  );
-  for (const [name, description] of properties) page.push(`| ${name} | ${description} |`);
-  return `${page.join('\n')}\n`;
-}
-
 /** What came out for each log. */
 async function findingsPage(text) {
   const folder = join(root, 'test', 'logs');
@@ -128,8 +96,9 @@ const pages = [
     .map((name) => `docs/${name}`),
 ];
 const wanted = new Map(pages.map((page) => [page, (page.endsWith('.ts') ? comment : markdown)(readFileSync(join(root, page), 'utf8'))]));
-wanted.set('docs/scenarios.md', await scenarioPage());
-wanted.set('docs/luf.md', await lufPage());
+const found = await results({ checking });
+wanted.set('docs/scenarios.md', scenarioPage(found));
+wanted.set('docs/luf.md', await lufPage(found));
 wanted.set('docs/findings.md', await findingsPage(wanted.get('docs/findings.md')));
 const stale = [];
 for (const [page, text] of wanted) {

@@ -2,9 +2,9 @@
 
 import { lufDebugChanges } from '../dist/esm/machines/index.js';
 import { check, subjectOf } from '../dist/esm/src/check/check.js';
-import { columns } from '../dist/esm/src/format/columns.js';
-import { violationText } from '../dist/esm/src/format/violation.js';
+import { lengthText } from '../dist/esm/src/format/lasso.js';
 import { build, changedName, closingChanges, scenarios } from '../dist/esm/src/scenarios/index.js';
+import { unfolded } from './unfolded.mjs';
 
 const invariants = ['I1', 'I2', 'I3w', 'I3s', 'I4'];
 const luf = scenarios.find(({ id }) => id === 'luf');
@@ -62,30 +62,20 @@ const broken = (result) =>
     .join(', ') || (result.exploration.limit === null ? 'holds' : 'undecided');
 
 /** A shortest schedule, to be unfolded. */
-function schedule(variant, property, title) {
-  const { replay, message, token } = property.counterexample;
-  const lanes = new Set(replay.steps.map(({ choice }) => choice.actor.lane)).size;
-  const drawn = columns(replay, violationText(replay.system, { property: property.name, message }), {
-    width: lanes > 3 ? 110 : 75,
-  });
-  return [
-    '<details>',
-    `<summary>${variant.id}: ${title} (${steps(property)} steps)</summary>`,
-    '',
-    '```',
-    drawn,
-    '```',
-    '',
-    `\`shootdown replay '${token}'\``,
-    '',
-    '</details>',
-  ].join('\n');
-}
+const schedule = (variant, property, title) =>
+  unfolded(`${variant.id}: ${title} (${lengthText(property.counterexample.length, property.counterexample.lasso)})`, property);
 
-export async function lufPage() {
+/** A result that another page has, if it is of all states and so says the same. */
+const whole = (result, most) => (result?.exploration.exhausted && result.exploration.states < most ? result : undefined);
+
+/** @param {Awaited<ReturnType<typeof import('./scenario-page.mjs').results>>} known results of all variants, by id. */
+export async function lufPage(known) {
   const variants = luf.variants;
   const results = new Map();
-  for (const variant of variants) results.set(variant.id, await run(variant, 'seed', limitFor(variant)));
+  for (const variant of variants) {
+    const most = limitFor(variant);
+    results.set(variant.id, whole(known.get(`${luf.id}/${variant.id}`), most) ?? (await run(variant, 'seed', most)));
+  }
   const listened = variants.filter(({ fixed }) => fixed === undefined);
   const seed = new Map(listened.map((variant) => [variant.id, judged(results.get(variant.id), 'seed')]));
   const having = (what) => listened.filter(({ id }) => seed.get(id)[what]);
