@@ -8,6 +8,8 @@ const longest = [
   'scenarios/live',
   'scenarios/luf',
   'scenarios/luf-free',
+  'scenarios/device-exclusive',
+  'machines/abstraction',
   'explore/eventuality-laws',
   'trace/moment',
   'trace/logs',
