@@ -4,6 +4,7 @@ import { begins, Components, isFair, outside, unseen } from './components.js';
 import { Cures } from './cures.js';
 import { type Searched, StateGraph } from './graph.js';
 import { Loops, type Pace, Ways } from './loop.js';
+import { noParent } from './store.js';
 import { premise, reached, Truths } from './truths.js';
 import type { Lasso, Violation } from './watch.js';
 
@@ -147,11 +148,29 @@ export class Eventualities {
   }
 
   /**
+   * The way by which the search came to a fair component first, if it will do: no other is shorter. It often does, and then the graph
+   * need not be gone through again.
+   */
+  private straightStem(truths: Truths): { choices: number[]; end: number } | null {
+    const { parents } = this.searched.store;
+    // States in the order of their numbers are in the order of their distances.
+    const end = this.states.reduce((first, state) => Math.min(first, state));
+    for (let at = end; ; at = parents[at] as number) {
+      const truth = truths.in(at);
+      if (truth & reached) return null;
+      if (truth & premise) return { choices: this.scheduleTo(end), end };
+      if (parents[at] === noParent) return null;
+    }
+  }
+
+  /**
    * A shortest way to a state of a fair component that leads, from where it meets the premise, through states in which what should
    * come has not come. States in the order of their numbers are in the order of their distances from the first.
    */
   private *stem(truths: Truths, graph: StateGraph, ways: Ways): Generator<void, { choices: number[]; end: number }> {
     const { marks, pace } = this;
+    const straight = this.straightStem(truths);
+    if (straight) return straight;
     const { parents } = this.searched.store;
     const { states } = ways;
     const pending = (state: number): boolean => truths.in(state) === premise;
