@@ -48,6 +48,7 @@ export function asOld(setup: MirrorSetup): MirrorSetup {
   const keepsMapcount = (): boolean => false;
   return {
     ...setup,
+    keepsMapcount: false,
     makeDeviceExclusive: setup.makeDeviceExclusive.provide({ guards: makeDeviceExclusiveRange }),
     removeDeviceExclusiveEntry: setup.removeDeviceExclusiveEntry.provide({ guards: removeDeviceExclusiveEntry514 }),
     ownRestore: setup.ownRestore?.provide({ guards: removeDeviceExclusiveEntry514 }) ?? null,
@@ -76,7 +77,7 @@ function variant(id: string, summary: string, expected: Record<string, Expected>
     fixed,
     system: ({ kernel: era }: Parameters) => {
       const setup = { ...mirror, ...changes };
-      return era === 'old' ? mirrorSystem(`device-exclusive/${id}`, asOld(setup), false) : mirrorSystem(`device-exclusive/${id}`, setup);
+      return mirrorSystem(`device-exclusive/${id}`, era === 'old' ? asOld(setup) : setup);
     },
   };
 }

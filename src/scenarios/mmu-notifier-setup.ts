@@ -78,8 +78,10 @@ export interface MirrorSetup {
   toRam: typeof migrateToRam;
   /** TLB generations count; a driver that tries again for ever then has no end of states. */
   generations: boolean;
-  /** The owner that drivers name; default: their cookie. */
+  /** Drivers name their cookie as the owner of exclusive access; else nobody. */
   namesOwner: boolean;
+  /** A device-exclusive entry that is there at first stands for a mapcount (6.15 on). */
+  keepsMapcount: boolean;
 }
 
 export const mirror: MirrorSetup = {
@@ -106,6 +108,7 @@ export const mirror: MirrorSetup = {
   toRam: migrateToRam,
   generations: false,
   namesOwner: true,
+  keepsMapcount: true,
 };
 
 export const entries = <T>(of: Readonly<Record<string, T>>): [string, T][] => Object.entries(of);

@@ -14,11 +14,10 @@ import { mutex } from '../../machines/sync/mutex.js';
 import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { bug, invariant, leadsTo, type Property } from '../property/property.js';
-import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
+import { actor, defineSystem, type System } from '../system/system.js';
 import { I11, UAF } from './kernel-properties.js';
-
 import { area, cellOf, cpuAt, deviceFramesOf, entries, forks, framesOf, type MirrorSetup, ownerOf, systemFramesOf, vpnsOf } from './mmu-notifier-setup.js';
-import { type Actors, deviceOf, driversOf, pathsOf, type Worker, workersOf } from './mmu-notifier-workers.js';
+import { type Actors, deviceThread, driversOf, pageTableOf, pathsOf, type Worker, workersOf } from './mmu-notifier-workers.js';
 
 // A driver that tries again for ever flushes for ever. Without generations no request is skipped as done, and the states are finite.
 const mmWithoutGenerations = addressSpace.provide({ actions: { nextGen: assign({}) } });
@@ -34,15 +33,15 @@ function pteOf(kind: MirrorSetup['pages'][number], pfn: number): Pte {
 }
 
 /** The state of a frame at first: a page of the process, or free. */
-function frame(setup: MirrorSetup, pfn: number, keepsMapcount: boolean) {
+function frame(setup: MirrorSetup, pfn: number) {
   const kind = setup.pages[pfn];
   const device = deviceFramesOf(setup).includes(pfn) ? { device: ownerOf(setup) as string } : {};
   const common = { pfn, idle: 0, zone: 'normal' as const, coherence: 'coherence', ...device };
   if (kind === undefined || kind === 'none') return { ...common, refcount: 0, content: 'free' };
-  return { ...common, refcount: 1, mapcount: isMapped(kind) || keepsMapcount ? 1 : 0, content: 'zero', anonExclusive: true };
+  return { ...common, refcount: 1, mapcount: isMapped(kind) || setup.keepsMapcount ? 1 : 0, content: 'zero', anonExclusive: true };
 }
 
-function memory(setup: MirrorSetup, workers: readonly Worker[], keepsMapcount: boolean): Actors {
+function memory(setup: MirrorSetup, workers: readonly Worker[]): Actors {
   const vpns = vpnsOf(setup);
   const spaces = forks(setup) ? ['p', 'child'] : ['p'];
   const areas = Object.fromEntries(vpns.map((vpn) => [vpn, area(vpn)]));
@@ -54,7 +53,7 @@ function memory(setup: MirrorSetup, workers: readonly Worker[], keepsMapcount: b
         places: Object.fromEntries(vpns.map((vpn) => [asidKey('p', vpn), { cell: cellOf(vpn), read: true, write: true }])),
       },
     }),
-    ...Object.fromEntries(framesOf(setup).map((pfn) => [pageAt(pfn), actor(folio, { input: frame(setup, pfn, keepsMapcount) })])),
+    ...Object.fromEntries(framesOf(setup).map((pfn) => [pageAt(pfn), actor(folio, { input: frame(setup, pfn) })])),
     ...Object.fromEntries(framesOf(setup).map((pfn) => [`folio_lock${pfn}`, actor(folioLock)])),
     swap: actor(pageCache, { input: { folios: {}, stored: {} } }),
     ...Object.fromEntries(
@@ -160,30 +159,24 @@ function properties(setup: MirrorSetup, workers: readonly Worker[]): Property[] 
 /**
  * A process whose memory devices mirror (HMM, device-exclusive access) and a guest runs in, with threads that change its mappings: what
  * the scenarios of MMU notifiers and of device-exclusive access are built from.
- * @param keepsMapcount A device-exclusive entry stands for a mapcount (6.15 on).
  */
-export function mirrorSystem(id: string, setup: MirrorSetup, keepsMapcount = true): System {
+export function mirrorSystem(id: string, setup: MirrorSetup): System {
   const workers = workersOf(setup);
+  const devices = [...entries(setup.gpus), ...(setup.guest === null ? [] : [['guest', setup.guest] as const])];
   const workerOf = (name: string): Worker => workers.find(({ gpu }) => gpu === name) as Worker;
   return defineSystem({
     id,
     actors: {
-      ...memory(setup, workers, keepsMapcount),
+      ...memory(setup, workers),
       ...cpus(setup, workers),
       interconnect: actor(interconnect, {
         lane: 'kernel',
         input: { cpus: workers.map(({ n }) => cpuAt(n)) },
         choices: workers.map(({ n }) => ({ type: 'deliver' as const, to: cpuAt(n) })),
       }),
-      ...Object.assign({}, ...entries(setup.gpus).map(([name, gpu]) => ({ [name]: deviceOf(name, gpu, workerOf(name))[name] }))),
-      ...(setup.guest === null ? {} : { guest: deviceOf('guest', setup.guest, workerOf('guest')).guest as ActorSpec }),
+      ...Object.fromEntries(devices.map(([name, device]) => [name, pageTableOf(name, device, workerOf(name))])),
       ...Object.assign({}, ...workers.map((worker) => pathsOf(setup, worker))),
-      ...Object.assign(
-        {},
-        ...[...entries(setup.gpus), ...(setup.guest === null ? [] : [['guest', setup.guest] as const])].map(([name, device]) =>
-          deviceOf(name, device, workerOf(name)),
-        ),
-      ),
+      ...Object.assign({}, ...devices.map(([name, device]) => deviceThread(name, device, workerOf(name)))),
     },
     properties: properties(setup, workers),
     limits: { localStates: 1 << 16 },

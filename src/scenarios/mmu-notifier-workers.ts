@@ -23,7 +23,6 @@ import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { userAccess } from '../../machines/paths/user-access.js';
 import { userFault } from '../../machines/paths/user-fault.js';
 import { type ActorSpec, actor } from '../system/system.js';
-
 import {
   cpuAt,
   deviceFramesOf,
@@ -192,7 +191,7 @@ const childTaskOf = ({ threads }: MirrorSetup): string | null => {
 export const driversOf = (setup: MirrorSetup): string[] => Object.keys(setup.gpus);
 const cookieOf = (setup: MirrorSetup, gpu: string): string => setup.gpus[gpu]?.cookie ?? gpu;
 
-/** Whether anybody invalidates, so that a worker's notifier is needed. */
+/** The callbacks of the drivers and of KVM, as they run in a worker that invalidates. */
 function callbacks(setup: MirrorSetup, { n, lane }: Worker): Actors {
   const drivers = driversOf(setup);
   return {
@@ -388,12 +387,17 @@ export function pathsOf(setup: MirrorSetup, worker: Worker): Actors {
   };
 }
 
-/** A device or a guest: its page table, and the thread that uses it. */
-export function deviceOf(name: string, { program, repeats = false, ptes = {} }: Mirror, worker: Worker): Actors {
-  const lane = name === 'guest' ? worker.lane : name.replace(/^gpu(\d*)$/, 'GPU $1');
+const deviceLane = (name: string, { lane }: Worker): string => (name === 'guest' ? lane : name.replace(/^gpu(\d*)$/, 'GPU $1'));
+
+/** The page table of a device or of a guest. */
+export const pageTableOf = (name: string, { ptes = {} }: Mirror, worker: Worker): ActorSpec =>
+  actor(secondaryMmu, { lane: deviceLane(name, worker), input: { mm: 'p', ptes } });
+
+/** The thread of a device or of a guest, which uses its page table. */
+export function deviceThread(name: string, { program, repeats = false }: Mirror, worker: Worker): Actors {
+  const lane = deviceLane(name, worker);
   const has = (path: string): string | null => (worker.paths.includes(path) ? `${path}${worker.n}` : null);
   return {
-    [name]: actor(secondaryMmu, { lane, input: { mm: 'p', ptes } }),
     [`${name}.access`]: actor(deviceAccess, {
       lane,
       input: { mmu: name, fault: has('range_fault') ?? has('kvm_page_fault'), atomicFault: has('atomic_range_fault') },

@@ -57,7 +57,7 @@ function systemWith(
   gpus: MirrorSetup['gpus'] = { gpu0: oneAtomic },
 ): System {
   const setup = { ...mirror, gpus, threads, ...changes };
-  return kernel === 'old' ? mirrorSystem('beside', asOld(setup), false) : mirrorSystem('beside', setup);
+  return mirrorSystem('beside', kernel === 'old' ? asOld(setup) : setup);
 }
 
 test.each(variants.filter(({ fixed }) => fixed?.kernel === undefined).map(({ id }) => [id]))('%s: the same before 6.15', (id) => {
