@@ -82,6 +82,7 @@ export {
   type Violation,
 } from './explore/explorer.js';
 export { exploreNaively, type NaiveResult } from './explore/naive.js';
+export { longestResponse, type Response } from './explore/response.js';
 export { type ColumnsOptions, columns } from './format/columns.js';
 export { fairnessReport } from './format/lasso.js';
 export { mermaid } from './format/mermaid.js';

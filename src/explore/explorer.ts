@@ -5,6 +5,7 @@ import { Cascade, type StepResult } from './cascade.js';
 import { Coverage } from './coverage.js';
 import type { Decider } from './decider.js';
 import { Eventualities } from './eventuality.js';
+import type { Searched } from './graph.js';
 import { changes, charged, checked, LeafTable } from './leaves.js';
 import { LocalTables } from './local.js';
 import { Packing } from './packing.js';
@@ -71,6 +72,8 @@ const sliceStates = 4096;
 /** Exhaustive breadth-first search over a system's global states. */
 export class Explorer {
   readonly tables: LocalTables;
+  /** What the search has, for those that go through the graph of its states. */
+  readonly searched: Searched;
   private readonly coverage: Coverage;
   private readonly cascade: Cascade;
   private readonly trees: DecisionTrees;
@@ -117,9 +120,9 @@ export class Explorer {
     });
     this.watch = new Watch(system, this.tables, this.trees, this.store, (state) => this.scheduleTo(state), options.stop ?? (() => true));
     const { tables, store, trees, leaves, roots, deciders } = this;
-    const searched = { system, tables, store, trees, leaves, roots, deciders };
-    this.possibilities = new Possibilities(searched);
-    this.eventualities = new Eventualities(searched, (state) => this.scheduleTo(state));
+    this.searched = { system, tables, store, trees, leaves, roots, deciders };
+    this.possibilities = new Possibilities(this.searched);
+    this.eventualities = new Eventualities(this.searched, (state) => this.scheduleTo(state));
     this.begin();
   }
 
