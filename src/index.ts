@@ -90,6 +90,21 @@ export { steps } from './format/steps.js';
 export { diagram, violationText } from './format/violation.js';
 export { type LiveMessage, type LiveOptions, type LiveStep, LiveSystem } from './live/live.js';
 export { randomChoices, recorded, roundRobin } from './live/strategies.js';
+export { type CallGraph, type CallSite, callGraphFrom, type GraphFunction, type MappingParameter, type Slot } from './passdown/call-graph.js';
+export type {
+  ChangedSlot,
+  Clash,
+  Diagnostic,
+  NewParameter,
+  Passdown,
+  RewrittenBody,
+  RewrittenSite,
+  Root,
+  SitePlace,
+} from './passdown/passdown.js';
+export { passdownMapping } from './passdown/passdown-mapping.js';
+export { CallGraphError, type Problem } from './passdown/problems.js';
+export { readCallGraph } from './passdown/read.js';
 export {
   alwaysEventually,
   type Bug,

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { type CheckFlags, check } from './commands/check.js';
 import { type InspectFlags, inspect } from './commands/inspect.js';
 import { list } from './commands/list.js';
+import { passdown } from './commands/passdown.js';
 import { replay } from './commands/replay.js';
 import { type RunFlags, run } from './commands/run.js';
 import { type ShowFlags, show } from './commands/show.js';
@@ -120,6 +121,14 @@ export function program(context: Context, done: (code: number) => void): Command
       new Option('--verbose', 'also list events without a rule, and what no line made the machines do'),
     ],
   ).action(finishing((log: string, flags: TraceFlags) => trace(context, log, flags)));
+
+  top
+    .command('passdown')
+    .description("find the functions that have to be given the mapping so that no filesystem reads 'page->mapping', and what that changes")
+    .argument('<file>', "a call graph (JSON of the format shootdown.call-graph/1), plain or gzip; '-' for standard input")
+    .option('--json', 'print one JSON document (shootdown.passdown/1)')
+    .addHelpText('after', '\nExit codes: 0 nothing to settle by hand; 1 something; 2 the call or the file was wrong.')
+    .action(finishing((file: string, flags: { json?: boolean }) => passdown(context, file, flags)));
 
   return top;
 }
