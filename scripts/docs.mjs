@@ -9,6 +9,7 @@ import { traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
 import { lufPage } from './luf-page.mjs';
 import { results, scenarioPage } from './scenario-page.mjs';
+import { writeProtectPage } from './write-protect-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 // Inside the package, so that the examples' imports of 'shootdown' find it.
@@ -92,13 +93,14 @@ const pages = [
   'README.md',
   'src/index.ts',
   ...readdirSync(join(root, 'docs'))
-    .filter((name) => name.endsWith('.md') && !['scenarios.md', 'luf.md'].includes(name))
+    .filter((name) => name.endsWith('.md') && !['scenarios.md', 'luf.md', 'write-protect.md'].includes(name))
     .map((name) => `docs/${name}`),
 ];
 const wanted = new Map(pages.map((page) => [page, (page.endsWith('.ts') ? comment : markdown)(readFileSync(join(root, page), 'utf8'))]));
 const found = await results({ checking });
 wanted.set('docs/scenarios.md', scenarioPage(found));
 wanted.set('docs/luf.md', await lufPage(found));
+wanted.set('docs/write-protect.md', await writeProtectPage(found));
 wanted.set('docs/findings.md', await findingsPage(wanted.get('docs/findings.md')));
 const stale = [];
 for (const [page, text] of wanted) {

@@ -1,7 +1,7 @@
 import { assign, enqueueActions, raise, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import { type FlushRequest, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
-import type { MemoryValue } from '../memory/folio.js';
+import type { MemoryAccess, MemoryValue } from '../memory/folio.js';
 
 /** A cached translation. `dirty`: the D bit was set when it was filled, so a store needs no look at the pte. */
 export interface TlbEntry {
@@ -35,6 +35,14 @@ interface Walk {
   user: Address | null;
 }
 
+/** An access that has found its page. */
+interface Translated {
+  vpn: number;
+  pfn: number;
+  write: boolean;
+  user: Address;
+}
+
 interface Input {
   /** The address space that is loaded at first. */
   mm: Address | null;
@@ -42,6 +50,8 @@ interface Input {
   rcu?: Address;
   /** Who is told when all entries of an address space are dropped; default: nobody. */
   observer?: Address;
+  /** The store buffer that its stores go through; default: none, a store is in memory when it retires. */
+  storeBuffer?: Address;
   /** Another address space whose entries are in the TLB, up to generation 1 (left there when it was last switched from). */
   cached?: { mm: Address; tlb: Record<string, TlbEntry> };
 }
@@ -63,11 +73,14 @@ interface Context {
   /** The flush being carried out; `remote`: the first pending IPI asked for it. */
   flush: { request: AnyFlushRequest; remote: boolean } | null;
   walk: Walk | null;
+  /** Within a step only. */
+  translated: Translated | null;
   /** Nesting of local_irq_save. */
   irqDepth: number;
   rcu: Address | null;
   observer: Address | null;
   interconnect: Address;
+  storeBuffer: Address | null;
 }
 
 type Event =
@@ -83,6 +96,7 @@ type Event =
   | Signed<{ type: 'loaded_mm.write'; mm: Address | null } | { type: 'cr3.write'; mm: Address | null; gen: number }>
   | Signed<{ type: 'access'; vpn: number; write: boolean }>
   | Signed<PteReply | MemoryValue>
+  | Signed<{ type: 'load.forwarded' } | { type: 'load.memory' } | { type: 'fenced' }>
   | Signed<{ type: 'tlb_gen'; gen: number }>;
 
 const { tell, reply, inform } = speaker<Context, Event>();
@@ -97,17 +111,29 @@ const entryOf = (pte: Extract<Pte, { kind: 'present' }>): TlbEntry => ({ pfn: pt
 type Translation = Pick<Context, 'cr3' | 'tlb' | 'tables'>;
 const entryFor = ({ cr3, tlb }: Translation, vpn: number): TlbEntry | undefined => (cr3 === null ? undefined : tlb[asidKey(cr3, vpn)]);
 const tableFor = ({ cr3, tables }: Translation, vpn: number): Address | undefined => (cr3 === null ? undefined : tables[asidKey(cr3, pmdIndex(vpn))]);
+const hits = (context: Context, { vpn, write }: { vpn: number; write: boolean }): boolean => {
+  const entry = entryFor(context, vpn);
+  return entry !== undefined && (!write || (entry.write && entry.dirty));
+};
 const requestOf = ({ flush, loadedMm }: Context): FlushRequest => {
   const { request } = flush as { request: AnyFlushRequest };
   return { ...request, mm: request.mm ?? (loadedMm as Address) };
 };
 const namesMm = ({ flush }: Context): boolean => flush?.request.mm !== null;
+const accessOf = ({ cr3, translated }: Context): { type: string } & MemoryAccess => {
+  const { vpn, write, user } = translated as Translated;
+  return { type: 'memory.access', mm: cr3 as Address, vpn, write, user };
+};
 const localGen = (context: Context): number => context.ctxs[requestOf(context).mm] ?? 0;
 
 /**
  * One CPU: interrupt flag, pending IPIs, TLB, paging-structure cache and page walker, with the per-CPU variables of
  * arch/x86/mm/tlb.c. What it does by itself is a choice: `interrupt` runs the first pending IPI's function, only while
  * interrupts are on; `fill` is a speculative walk, `evict` and `evict_table` drop what is cached (all of the environment).
+ * With a store buffer, a store is translated before it enters, and flushes leave it alone. It is emptied by interrupts and faults, and
+ * by what serializes (Intel SDM, volume 3: Store Buffer; Serializing Instructions): a write to CR3, a flush of this CPU by itself. Also
+ * by local_irq_save, which stands for the entry to the kernel and its locked operations; and by a broadcast, which waits for stores
+ * that use what it takes away (arm64: TLBI and DSB).
  * Domain table: rules of the waiting mechanisms, 1.b, 1.c; x86, 7.3.
  */
 export const cpu = setup({
@@ -132,17 +158,18 @@ export const cpu = setup({
     canFill: ({ context, event }) => context.cr3 !== null && entryFor(context, received(event, 'fill').vpn) === undefined,
     cached: ({ context, event }) => entryFor(context, received(event, 'evict').vpn) !== undefined,
     tableCached: ({ context, event }) => tableFor(context, received(event, 'evict_table').vpn) !== undefined,
-    hit: ({ context, event }) => {
-      const { vpn, write } = received(event, 'access');
-      const entry = entryFor(context, vpn);
-      return entry !== undefined && (!write || (entry.write && entry.dirty));
-    },
+    hit: ({ context, event }) => hits(context, received(event, 'access')),
+    hitWithBuffer: ({ context, event }) => context.storeBuffer !== null && hits(context, received(event, 'access')),
     tablesLoaded: ({ context }) => context.cr3 !== null,
     speculative: ({ context }) => context.walk?.user === null,
     allows: ({ context, event }) => {
       const { pte } = received(event, 'pte');
       return pte.kind === 'present' && (context.walk?.write !== true || pte.write);
     },
+    hasNoBuffer: ({ context }) => context.storeBuffer === null,
+    isStore: ({ context }) => context.translated?.write === true,
+    /** Safeguard: x86 empties the store buffer before the handler of an interrupt runs, so that no store through what an IPI flushes comes after its acknowledgement. */
+    drainsOnInterrupt: ({ context }) => context.storeBuffer !== null && context.pending.length > 0,
     tracksRcu: ({ context }) => context.rcu !== null,
   },
   actions: {
@@ -240,17 +267,42 @@ export const cpu = setup({
         return pte.kind === 'present' && context.walk ? { ...context.tlb, [asidKey(context.cr3 as Address, context.walk.vpn)]: entryOf(pte) } : context.tlb;
       },
     }),
-    touchHit: tell(
-      ({ context, event }) => pageAt((entryFor(context, received(event, 'access').vpn) as TlbEntry).pfn),
-      ({ context, event }) => {
+    translateHit: assign({
+      translated: ({ context, event }) => {
         const { vpn, write, from } = received(event, 'access');
-        return { type: 'memory.access', mm: context.cr3, vpn, write, user: from };
+        return { vpn, write, user: from, pfn: (entryFor(context, vpn) as TlbEntry).pfn };
+      },
+    }),
+    translateFilled: assign({
+      translated: ({ context, event }) => ({
+        ...(context.walk as Walk & { user: Address }),
+        pfn: (received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn,
+      }),
+    }),
+    touch: tell(
+      ({ context }) => pageAt((context.translated as Translated).pfn),
+      ({ context }) => accessOf(context),
+    ),
+    bufferStore: tell(
+      ({ context }) => context.storeBuffer as Address,
+      ({ context }) => {
+        const page = pageAt((context.translated as Translated).pfn);
+        // The user hears of it now, and nobody when it is in memory.
+        return { type: 'store', location: page, to: page, message: { ...accessOf(context), user: null } };
       },
     ),
-    touchFilled: tell(
-      ({ event }) => pageAt((received(event, 'pte').pte as Extract<Pte, { kind: 'present' }>).pfn),
-      ({ context }) => ({ type: 'memory.access', mm: context.cr3, ...context.walk }),
+    askBuffer: tell(
+      ({ context }) => context.storeBuffer as Address,
+      ({ context }) => ({ type: 'load', location: pageAt((context.translated as Translated).pfn) }),
     ),
+    replyRetired: tell(
+      ({ context }) => (context.translated as Translated).user,
+      ({ context }) => {
+        const { vpn, pfn, write } = context.translated as Translated;
+        return { type: 'access.done', vpn, pfn, write };
+      },
+    ),
+    endAccess: assign({ translated: null }),
     replyDone: tell(
       ({ event }) => received(event, 'memory.value').user,
       ({ event }) => {
@@ -258,6 +310,8 @@ export const cpu = setup({
         return { type: 'access.done', vpn, pfn, write, ...(value === null ? {} : { value }) };
       },
     ),
+    drain: inform(({ context }) => context.storeBuffer, { type: 'fence' }),
+    drainIfOwn: inform(({ context, event }) => (received(event, 'flush_tlb_func').from === undefined ? null : context.storeBuffer), { type: 'fence' }),
     replyFault: tell(
       ({ context }) => context.walk?.user as Address,
       ({ context }) => ({ type: 'access.fault', result: 'fault', vpn: context.walk?.vpn }),
@@ -268,7 +322,7 @@ export const cpu = setup({
 }).createMachine({
   id: 'cpu',
   type: 'parallel',
-  context: ({ input: { mm, interconnect, rcu, observer, cached } }) => ({
+  context: ({ input: { mm, interconnect, rcu, observer, storeBuffer, cached } }) => ({
     cr3: mm,
     loadedMm: mm,
     lazy: false,
@@ -278,11 +332,14 @@ export const cpu = setup({
     pending: [],
     flush: null,
     walk: null,
+    translated: null,
     irqDepth: 0,
     rcu: rcu ?? null,
     observer: observer ?? null,
     interconnect,
+    storeBuffer: storeBuffer ?? null,
   }),
+  on: { fenced: { description: 'The store buffer is empty: within the step that asked for it' } },
   states: {
     interrupts: {
       initial: 'enabled',
@@ -293,12 +350,22 @@ export const cpu = setup({
           description: 'Interrupts on: the function of the first pending IPI runs, and is acknowledged',
           on: {
             interrupt: [
+              { guard: 'drainsOnInterrupt', target: 'draining', actions: 'drain' },
               { guard: 'isTableSync', actions: ['acknowledge', 'takeFirst'], description: 'tlb_remove_table_smp_sync does nothing: that it ran is the point' },
               { guard: 'ipiPending', actions: 'callFlush' },
             ],
             'irq.save': [
-              { guard: 'tracksRcu', target: 'disabled', actions: ['deeper', 'rcuEnter'] },
-              { target: 'disabled', actions: 'deeper' },
+              { guard: 'tracksRcu', target: 'disabled', actions: ['drain', 'deeper', 'rcuEnter'] },
+              { target: 'disabled', actions: ['drain', 'deeper'] },
+            ],
+          },
+        },
+        draining: {
+          description: 'The store buffer is emptied first, within the same step; then the function runs',
+          on: {
+            fenced: [
+              { guard: 'isTableSync', target: 'enabled', actions: ['acknowledge', 'takeFirst'] },
+              { target: 'enabled', actions: 'callFlush' },
             ],
           },
         },
@@ -324,11 +391,17 @@ export const cpu = setup({
         'is_lazy.set': { actions: 'beLazy', description: 'enter_lazy_tlb' },
         'is_lazy.clear': { actions: 'beLazyNoMore' },
         'loaded_mm.write': { actions: 'noteLoadedMm' },
-        'cr3.write': { actions: ['observeLoad', 'loadCr3'], description: 'load_new_mm_cr3: what the ASID has cached is dropped if its generation is behind' },
-        'tlb.invalidate': { actions: 'invalidate', description: 'a broadcast; upper levels stay cached unless tables are freed' },
+        'cr3.write': {
+          actions: ['drain', 'observeLoad', 'loadCr3'],
+          description: 'load_new_mm_cr3: what the ASID has cached is dropped if its generation is behind',
+        },
+        'tlb.invalidate': {
+          actions: ['drain', 'invalidate'],
+          description: 'a broadcast, which is complete when the stores that it concerns are; upper levels stay cached unless tables are freed',
+        },
       },
       states: {
-        ready: { description: 'No flush under way', on: { flush_tlb_func: { target: 'flush_tlb_func', actions: 'noteFlush' } } },
+        ready: { description: 'No flush under way', on: { flush_tlb_func: { target: 'flush_tlb_func', actions: ['drainIfOwn', 'noteFlush'] } } },
         flush_tlb_func: {
           description: 'Is there anything to do? (arch/x86/mm/tlb.c)',
           always: [
@@ -375,9 +448,10 @@ export const cpu = setup({
             evict: { guard: 'cached', actions: 'evict' },
             evict_table: { guard: 'tableCached', actions: 'evictTable' },
             access: [
-              { guard: 'hit', actions: 'touchHit' },
+              { guard: 'hitWithBuffer', target: 'translated', actions: 'translateHit' },
+              { guard: 'hit', actions: ['translateHit', 'touch', 'endAccess'] },
               { guard: 'tablesLoaded', target: 'walking', actions: ['walkFor', 'readPte'] },
-              { actions: 'faultAtOnce' },
+              { actions: ['drain', 'faultAtOnce'] },
             ],
           },
         },
@@ -386,9 +460,24 @@ export const cpu = setup({
           on: {
             pte: [
               { guard: 'speculative', target: 'ready', actions: ['cacheTable', 'insert', 'endWalk'] },
-              { guard: 'allows', target: 'ready', actions: ['cacheTable', 'insert', 'touchFilled', 'endWalk'] },
-              { target: 'ready', actions: ['cacheTable', 'replyFault', 'endWalk'] },
+              { guard: 'allows', target: 'translated', actions: ['cacheTable', 'insert', 'translateFilled', 'endWalk'] },
+              { target: 'ready', actions: ['cacheTable', 'drain', 'replyFault', 'endWalk'] },
             ],
+          },
+        },
+        translated: {
+          description: 'Goes to memory; or, with a store buffer, a store has retired when it is there, and a load looks there first',
+          always: [
+            { guard: 'hasNoBuffer', target: 'ready', actions: ['touch', 'endAccess'] },
+            { guard: 'isStore', target: 'ready', actions: ['bufferStore', 'replyRetired', 'endAccess'] },
+            { target: 'load', actions: 'askBuffer' },
+          ],
+        },
+        load: {
+          description: 'Store forwarding: a load of what is on its way does not touch the memory',
+          on: {
+            'load.forwarded': { target: 'ready', actions: ['replyRetired', 'endAccess'] },
+            'load.memory': { target: 'ready', actions: ['touch', 'endAccess'] },
           },
         },
       },

@@ -31,6 +31,15 @@ interface Context {
   device: Address | null;
   /** The secondary MMU whose device is between the load and the store of an atomic; null: none. */
   atomic: Address | null;
+  /** page->mapping of a page of a file, where somebody asks; null: private, or not modelled. */
+  mapping: Address | null;
+  /**
+   * The record that page->mapping of a write-protected page leads to (a stable node of KSM, or its generalisation). `stable`: several
+   * share the bytes, so that they never change.
+   */
+  protection: { record: Address; stable: boolean } | null;
+  /** PG_writeback, and who waits until it ends; null: not under writeback. */
+  writeback: { waiters: Address[] } | null;
 }
 
 /**
@@ -59,7 +68,10 @@ type Event =
   | Signed<{ type: 'folio.clean' } | { type: 'folio.set_exclusive'; exclusive: boolean }>
   | Signed<{ type: 'memory.access' } & MemoryAccess>
   | Signed<{ type: 'memory.read'; sample: boolean; device?: Address } | { type: 'memory.write'; value: string; device?: Address }>
-  | Signed<{ type: 'memory.judged'; value: string; access: MemoryAccess; cpu: Address }>;
+  | Signed<{ type: 'memory.judged'; value: string; access: MemoryAccess; cpu: Address }>
+  | Signed<{ type: 'folio.mapping' } | { type: 'folio.set_mapping'; mapping: Address | null }>
+  | Signed<{ type: 'folio.protect'; record: Address; stable: boolean } | { type: 'folio.unprotect' }>
+  | Signed<{ type: 'folio.start_writeback' } | { type: 'folio.end_writeback' } | { type: 'folio.wait_writeback' }>;
 
 const { tell, reply, inform } = speaker<Context, Event>();
 
@@ -78,6 +90,8 @@ interface Input {
   anonExclusive?: boolean;
   coherence?: Address;
   device?: Address;
+  mapping?: Address;
+  protection?: Context['protection'];
 }
 
 /**
@@ -107,6 +121,10 @@ export const folio = setup({
       const { expected, clean } = received(event, 'folio.freeze');
       return context.refcount === expected && !(clean && context.dirty);
     },
+    isUnderWriteback: ({ context }) => context.writeback !== null,
+    /** I7: who shares its bytes has not asked for others. */
+    isStable: ({ context }) => context.protection?.stable === true,
+    changesStable: ({ context, event }) => context.protection?.stable === true && received(event, 'memory.access').write,
     becomesIdle: ({ context }) => isIdle({ ...context, refcount: context.refcount - 1 }) && context.waiters.length > 0,
   },
   actions: {
@@ -118,6 +136,9 @@ export const folio = setup({
       idle: isIdle(context),
       ...(context.dirty ? { dirty: true } : {}),
       ...(context.anonExclusive ? { exclusive: true } : {}),
+      ...(context.pincount > 0 ? { pinned: true } : {}),
+      ...(context.mapping !== null ? { file: true } : {}),
+      ...(context.protection ? { protection: context.protection.stable ? 'stable' : 'record' } : {}),
     })),
     get: assign({ refcount: ({ context }) => context.refcount + 1 }),
     put: assign({ refcount: ({ context }) => context.refcount - 1 }),
@@ -136,7 +157,17 @@ export const folio = setup({
         return atomic === undefined ? context.atomic : atomic === 'load' ? from : null;
       },
     }),
-    prepNew: assign({ refcount: 1, mapcount: 0, dirty: false, written: false, anonExclusive: false, sampled: false }),
+    prepNew: assign({
+      refcount: 1,
+      mapcount: 0,
+      dirty: false,
+      written: false,
+      anonExclusive: false,
+      sampled: false,
+      mapping: null,
+      protection: null,
+      writeback: null,
+    }),
     freeze: assign({ refcount: 0 }),
     replyRefFrozen: reply({ type: 'folio.ref_freeze', result: 'frozen' }),
     replyBusy: reply({ type: 'folio.ref_freeze', result: 'busy' }),
@@ -169,6 +200,27 @@ export const folio = setup({
     replyContent: reply(({ context }) => ({ type: 'memory.content', value: context.content })),
     noteSampled: assign({ sampled: ({ context, event }) => context.sampled || received(event, 'memory.read').sample }),
     setContent: assign({ content: ({ event }) => received(event, 'memory.write').value }),
+    // The record stands in page->mapping.
+    replyMapping: reply(({ context }) => ({
+      type: 'folio.mapping',
+      mapping: context.protection === null ? context.mapping : null,
+      record: context.protection?.record ?? null,
+    })),
+    setMapping: assign({ mapping: ({ event }) => received(event, 'folio.set_mapping').mapping }),
+    protect: assign({
+      protection: ({ event }) => {
+        const { record, stable } = received(event, 'folio.protect');
+        return { record, stable };
+      },
+    }),
+    unprotect: assign({ protection: null }),
+    startWriteback: assign({ writeback: { waiters: [] } }),
+    awaitWriteback: assign({ writeback: ({ context, event }) => ({ waiters: [...(context.writeback?.waiters ?? []), event.from] }) }),
+    endWriteback: enqueueActions(({ enqueue, context }) => {
+      for (const waiter of context.writeback?.waiters ?? []) enqueue(tell(waiter, { type: 'writeback.ended' }));
+      enqueue.assign({ writeback: null });
+    }),
+    replyWritebackEnded: reply({ type: 'writeback.ended' }),
     await: assign({ waiters: ({ context, event }) => [...context.waiters, event.from] }),
     wakeAll: enqueueActions(({ enqueue, context }) => {
       for (const waiter of context.waiters) enqueue(tell(waiter, { type: 'page.idle' }));
@@ -191,6 +243,9 @@ export const folio = setup({
     coherence: null,
     device: null,
     atomic: null,
+    mapping: null,
+    protection: null,
+    writeback: null,
     ...input,
   }),
   initial: 'initialised',
@@ -231,6 +286,13 @@ export const folio = setup({
           { actions: 'replyBusy' },
         ],
         'folio.unfreeze': { actions: 'unfreeze' },
+        'folio.mapping': { actions: 'replyMapping', description: 'page->mapping, or the record that stands there' },
+        'folio.set_mapping': { actions: 'setMapping', description: 'It joins a page cache, or leaves it (null)' },
+        'folio.protect': { actions: 'protect', description: 'set_page_stable_node: nobody may store to it without breaking the protection first' },
+        'folio.unprotect': { actions: 'unprotect' },
+        'folio.start_writeback': { actions: 'startWriteback' },
+        'folio.end_writeback': { actions: 'endWriteback' },
+        'folio.wait_writeback': [{ guard: 'isUnderWriteback', actions: 'awaitWriteback' }, { actions: 'replyWritebackEnded' }],
         'folio.free': { target: 'free', description: 'R9: free_unref_folios' },
         'memory.read': [
           { guard: 'isOutOfReach', target: 'private_memory_accessed', actions: 'replyContent' },
@@ -240,12 +302,14 @@ export const folio = setup({
         'memory.write': [
           { guard: 'isOutOfReach', target: 'private_memory_accessed' },
           { guard: 'breaksAtomic', target: 'accessed_in_atomic' },
+          { guard: 'isStable', target: 'stable_page_written' },
           { actions: 'setContent', description: 'The kernel fills it: zeroes, a copy, what a device has read' },
         ],
         'memory.judged': { actions: ['store', 'replyJudged'] },
         'memory.access': [
           { guard: 'isOutOfReach', target: 'private_memory_accessed', actions: 'replyValue' },
           { guard: 'breaksAtomic', target: 'accessed_in_atomic', actions: 'replyValue' },
+          { guard: 'changesStable', target: 'stable_page_written', actions: 'replyValue' },
           { guard: 'isJudged', actions: ['askJudge', 'noteAtomic'] },
           { guard: 'isNormalStore', actions: ['noteWritten', 'noteAtomic', 'replyValue'], description: 'A store or DMA' },
           { actions: ['noteAtomic', 'replyValue'], description: 'A load, or any access to a device' },
@@ -266,6 +330,9 @@ export const folio = setup({
         'folio.free': { target: 'used_after_free' },
         'folio.clean': { target: 'used_after_free' },
         'folio.set_exclusive': { target: 'used_after_free' },
+        'folio.set_mapping': { target: 'used_after_free' },
+        'folio.protect': { target: 'used_after_free' },
+        'folio.start_writeback': { target: 'used_after_free' },
         'folio.freeze': { actions: 'replyBusy' },
         'memory.read': { target: 'used_after_free' },
         'folio.pin': { target: 'used_after_free' },
@@ -310,6 +377,7 @@ export const folio = setup({
     memory_accessed: { tags: ['BUG', 'I2'], description: 'BUG: device memory accessed after remove_pages' },
     private_memory_accessed: { tags: ['BUG'], description: 'BUG: memory of a device accessed, which nobody else can reach' },
     accessed_in_atomic: { tags: ['BUG', 'I5'], description: 'BUG: memory accessed between load and store of a device atomic' },
+    stable_page_written: { tags: ['BUG', 'I7'], description: 'BUG: a page whose bytes others share (KSM, deduplication) is stored to' },
     accessed_after_free: { tags: ['BUG', 'I3'], description: 'BUG: a stale translation leads to a page that was freed' },
     used_after_free: { tags: ['BUG', 'UAF'], description: 'BUG: struct page of a free page used as if a reference were held' },
     refcount_underflow: { tags: ['BUG', 'I6'], description: 'BUG: page reference count goes below zero' },

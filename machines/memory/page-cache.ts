@@ -12,6 +12,8 @@ interface Context {
   stored: Record<string, string>;
   /** Who is told when a slot is filled or replaced; null: nobody. */
   observer: Address | null;
+  /** AS_EIO: a write to the disk has failed since somebody asked. */
+  error: boolean;
 }
 
 type Input = Partial<Context>;
@@ -20,7 +22,8 @@ type Event =
   | Signed<{ type: 'mapping.mapped' } | { type: 'mapping.unlink' } | { type: 'block.read'; index: number } | { type: 'block.free'; index: number }>
   | Signed<{ type: 'slot.read'; index: number } | { type: 'slot.add'; index: number; pfn: number } | { type: 'slot.replace'; index: number; pfn: number }>
   | Signed<{ type: 'swap.add'; pfn: number } | { type: 'swap.find'; pfn: number }>
-  | Signed<{ type: 'slot.delete'; index: number } | { type: 'stored.read'; index: number } | { type: 'stored.write'; index: number; value: string }>;
+  | Signed<{ type: 'slot.delete'; index: number } | { type: 'stored.read'; index: number } | { type: 'stored.write'; index: number; value: string }>
+  | Signed<{ type: 'mapping.set_error' } | { type: 'mapping.check_error' }>;
 
 const { reply, inform } = speaker<Context, Event>();
 /** The slot that holds a page of the swap cache; undefined: none does. */
@@ -74,11 +77,14 @@ export const pageCache = setup({
         return { ...context.stored, [index]: value };
       },
     }),
+    setError: assign({ error: true }),
+    replyError: reply(({ context }) => ({ type: 'mapping.error', error: context.error })),
+    clearError: assign({ error: false }),
   },
 }).createMachine({
   id: 'mapping',
   description: 'struct address_space of a file, or of swap',
-  context: ({ input }) => ({ blocks: {}, mappers: 0, folios: {}, stored: {}, observer: null, ...input }),
+  context: ({ input }) => ({ blocks: {}, mappers: 0, folios: {}, stored: {}, observer: null, error: false, ...input }),
   on: {
     'mapping.mapped': { actions: 'replyMapped', description: 'mapping_mapped()' },
     'mapping.unlink': { actions: 'unlink', description: 'Z10: unlink_file_vma' },
@@ -98,5 +104,7 @@ export const pageCache = setup({
     'slot.delete': { actions: 'delete', description: 'R6: __filemap_remove_folio, __delete_from_swap_cache' },
     'stored.read': { actions: 'replyStored', description: 'read_folio' },
     'stored.write': { actions: 'store', description: 'writepage; for a remote filesystem the server, too' },
+    'mapping.set_error': { actions: 'setError', description: 'mapping_set_error' },
+    'mapping.check_error': { actions: ['replyError', 'clearError'], description: 'filemap_check_errors: test and clear' },
   },
 });

@@ -17,6 +17,9 @@ interface Input {
   notifier?: Address | null;
   /** For device-exclusive entries. */
   folioLocks?: Record<string, Address>;
+  /** For a page that may be pinned: where its copy comes from, and goes to if it is not needed. Default: it is not looked at. */
+  allocPages?: Address | null;
+  putPage?: Address | null;
 }
 
 interface Context extends Required<Input> {
@@ -26,24 +29,29 @@ interface Context extends Required<Input> {
   /** What the VMA allows, where an entry is restored, and whether the folio is dirty. */
   writable: boolean;
   dirty: boolean;
-  /** false: -EBUSY. */
+  /** A page for the copy; null: none yet. */
+  prealloc: number | null;
+  /** The child has its own page. */
+  copied: boolean;
+  /** false: -EBUSY, or -ENOMEM. */
   ok: boolean;
 }
 
 type Event =
   | { type: 'step' }
   | Call<{ vpn: number }>
-  | Return
+  | Return<{ pfns?: number[] }>
   | Signed<PteReply>
   | Signed<{ type: 'locked' } | { type: 'trylock.result'; result: 'locked' | 'busy' } | { type: 'vma'; result: 'found' | 'none'; area?: Area }>
-  | Signed<{ type: 'page.counts'; dirty?: boolean }>;
+  | Signed<{ type: 'page.counts'; dirty?: boolean; exclusive?: boolean; pinned?: boolean } | { type: 'memory.content'; value: string | null }>;
 
 const { tell, inform } = speaker<Context, Event>();
 const none: Pte = { kind: 'none' };
-const idle = { caller: '', vpn: -1, pte: none, writable: false, dirty: false, ok: true };
+const idle = { caller: '', vpn: -1, pte: none, writable: false, dirty: false, prealloc: null as number | null, copied: false, ok: true };
 /** An entry that a device has the page for itself is restored, and then one of these. */
 type Mapping = Extract<Pte, { kind: 'present' | 'protnone' | 'devexcl' | 'devpriv' }>;
 const lockOf = (context: Context): Address => context.folioLocks[(context.pte as Mapping).pfn] as Address;
+const copyAt = ({ prealloc }: Context): Address => pageAt(prealloc as number);
 /** An entry as two processes have it. */
 const shared = (pte: Pte): Pte => {
   if (pte.kind === 'migration') return { kind: 'migration', pfn: pte.pfn, write: false };
@@ -56,7 +64,8 @@ const shared = (pte: Pte): Pte => {
  * becomes read-only, the child gets the same; a flush of the parent before mmap_lock is dropped makes that true for its
  * TLBs. Swap and migration entries are copied, and that of a page in the memory of a device, which is shared like any. Secondary MMUs are told before, since the parent loses the right to write, and after.
  * A device-exclusive entry of the parent is restored, under the folio lock, and copied like any pte; while a driver has the folio
- * locked, fork fails. Called with the page; returns `{ ok }`. Domain table part 2, 1b (row L7, anonymous form), 1e; rows D14, D21.
+ * locked, fork fails. An exclusive page that may be pinned stays the parent's: the child gets a copy at once (since 5.19). Called with the
+ * page; returns `{ ok }`. Domain table part 2, 1b (row L7, anonymous form), 1e; rows D14, D21; I8.
  */
 export const copyPageRange = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -68,6 +77,15 @@ export const copyPageRange = setup({
     keepsMapcount: () => true,
     hasNotifier: ({ context }) => context.notifier !== null,
     isBusy: ({ context }) => !context.ok,
+    copiesPinned: ({ context }) => context.allocPages !== null,
+    /** Safeguard (I8): a page that is pinned must stay the one that the address maps, for who stores through it. */
+    mustCopy: ({ event }) => {
+      const { exclusive, pinned } = received(event, 'page.counts');
+      return exclusive === true && pinned === true;
+    },
+    hasPrealloc: ({ context }) => context.prealloc !== null,
+    isUnused: ({ context }) => context.prealloc !== null && !context.copied,
+    gotPage: ({ event }) => (received(event, 'return').pfns ?? []).length > 0,
     isDevpriv: ({ event }) => received(event, 'pte').pte.kind === 'devpriv',
     isEntry: ({ event }) => received(event, 'pte').pte.kind !== 'none',
   },
@@ -93,6 +111,7 @@ export const copyPageRange = setup({
       ({ context }) => ({ type: 'vma.find', vpn: context.vpn }),
     ),
     noteRights: assign({ writable: ({ event }) => received(event, 'vma').area?.write === true }),
+    readMapped: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'page.read' }),
     readFolio: tell(({ context }) => pageAt((context.pte as DevexclPte).pfn), { type: 'page.read' }),
     noteDirty: assign({ dirty: ({ event }) => received(event, 'page.counts').dirty === true }),
     restorePte: tell(
@@ -111,6 +130,24 @@ export const copyPageRange = setup({
       ({ context }) => ({ type: 'pte.read', vpn: context.vpn }),
     ),
     notePte: assign({ pte: ({ event }) => received(event, 'pte').pte }),
+    callAlloc: tell(({ context }) => context.allocPages as Address, { type: 'call' }),
+    notePrealloc: assign({ prealloc: ({ event }) => (received(event, 'return').pfns ?? [])[0] as number }),
+    callPut: tell(
+      ({ context }) => context.putPage as Address,
+      ({ context }) => ({ type: 'call', pfn: context.prealloc, pinned: false }),
+    ),
+    readPage: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'memory.read', sample: false }),
+    copyInto: tell(
+      ({ context }) => copyAt(context),
+      ({ event }) => ({ type: 'memory.write', value: received(event, 'memory.content').value }),
+    ),
+    addCopyRmap: tell(({ context }) => copyAt(context), { type: 'folio.add_rmap' }),
+    setCopyExclusive: tell(({ context }) => copyAt(context), { type: 'folio.set_exclusive', exclusive: true }),
+    setChildCopy: tell(
+      ({ context }) => context.child,
+      ({ context }) => ({ type: 'pte.set', vpn: context.vpn, pte: presentPte(context.prealloc as number, { write: context.writable, dirty: true }) }),
+    ),
+    noteCopied: assign({ copied: true }),
     get: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.ref_inc' }),
     addParentRmap: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.add_rmap' }),
     addRmap: tell(({ context }) => pageAt((context.pte as Mapping).pfn), { type: 'folio.add_rmap' }),
@@ -135,8 +172,9 @@ export const copyPageRange = setup({
       ({ context }) => context.flush,
       ({ context }) => ({ type: 'call', vpns: [context.vpn] }),
     ),
+    /** A copy is the child's own from the moment it was made. */
     observeFork: inform(
-      ({ context }) => context.coherence,
+      ({ context }) => (context.copied ? null : context.coherence),
       ({ context }) => ({ type: 'place.fork', mm: context.mm, vpn: context.vpn, child: context.child }),
     ),
     wakeUpNewTask: inform(({ context }) => context.childTask, { type: 'wake_up_new_task' }),
@@ -148,7 +186,7 @@ export const copyPageRange = setup({
   },
 }).createMachine({
   id: 'copy_page_range',
-  context: ({ input }) => ({ notifier: null, folioLocks: {}, childTask: null, ...input, ...idle }),
+  context: ({ input }) => ({ notifier: null, folioLocks: {}, childTask: null, allocPages: null, putPage: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'mmap_write_lock', actions: 'remember' } } },
@@ -166,12 +204,64 @@ export const copyPageRange = setup({
       entry: 'readPte',
       on: {
         pte: [
-          { guard: 'isMapping', target: 'ptep_set_wrprotect', actions: 'notePte' },
+          { guard: 'isMapping', target: 'copy_present_ptes', actions: 'notePte' },
           { guard: 'isDevexcl', target: 'folio_trylock', actions: 'notePte' },
           { guard: 'isDevpriv', target: 'copy_device_private', actions: 'notePte' },
           { guard: 'isEntry', target: 'copy_nonpresent_pte', actions: 'notePte' },
           { target: 'pte_unmap_unlock' },
         ],
+      },
+    },
+    copy_present_ptes: {
+      description: 'Is a pin looked for?',
+      always: [{ guard: 'copiesPinned', target: 'folio_try_dup_anon_rmap_pte' }, { target: 'ptep_set_wrprotect' }],
+    },
+    folio_try_dup_anon_rmap_pte: {
+      description: 'Exclusive, and pinned maybe? Else it is shared from here. One step with that: gup-fast compares write_protect_seq',
+      on: {
+        step: { actions: 'readMapped' },
+        'page.counts': [
+          { guard: 'mustCopy', target: 'folio_prealloc_needed' },
+          { target: 'wrprotect_parent', actions: ['get', 'addRmap', 'shareFolio'] },
+        ],
+      },
+    },
+    wrprotect_parent: {
+      description: 'The parent may not store through this pte any more',
+      entry: 'protectParent',
+      on: { pte: { target: 'set_pte_at', actions: 'notePte' } },
+    },
+    folio_prealloc_needed: {
+      description: 'Is there a page to copy it to?',
+      always: [{ guard: 'hasPrealloc', target: 'vm_write' }, { target: 'pte_unmap_unlock_again' }],
+    },
+    pte_unmap_unlock_again: {
+      description: '-EAGAIN: memory is not allocated under the page-table lock',
+      on: { step: { target: 'folio_prealloc', actions: 'unlockPtl' } },
+    },
+    folio_prealloc: {
+      description: 'A page; none: -ENOMEM',
+      entry: 'callAlloc',
+      on: {
+        return: [
+          { guard: 'gotPage', target: 'copy_pte_range', actions: 'notePrealloc' },
+          { target: 'end_of_ptes', actions: 'noteBusy' },
+        ],
+      },
+    },
+    vm_write: {
+      description: 'Whether the VMA allows a store',
+      entry: 'findVma',
+      on: { vma: { target: 'copy_present_page', actions: 'noteRights' } },
+    },
+    copy_present_page: {
+      description: "The bytes, and an exclusive page in the child; the parent's pte stays as it is",
+      on: {
+        step: { actions: 'readPage' },
+        'memory.content': {
+          target: 'pte_unmap_unlock',
+          actions: ['copyInto', 'observeFork', 'addCopyRmap', 'setCopyExclusive', 'setChildCopy', 'noteCopied'],
+        },
       },
     },
     folio_trylock: {
@@ -198,8 +288,8 @@ export const copyPageRange = setup({
       description: "The parent's pte is present again, and goes on as such",
       on: {
         step: [
-          { guard: 'keepsMapcount', target: 'ptep_set_wrprotect', actions: ['restorePte', 'unlockFolio'] },
-          { target: 'ptep_set_wrprotect', actions: ['addParentRmap', 'restorePte', 'unlockFolio'] },
+          { guard: 'keepsMapcount', target: 'copy_present_ptes', actions: ['restorePte', 'unlockFolio'] },
+          { target: 'copy_present_ptes', actions: ['addParentRmap', 'restorePte', 'unlockFolio'] },
         ],
       },
     },
@@ -216,7 +306,16 @@ export const copyPageRange = setup({
       description: 'A swap or migration entry is copied',
       on: { step: { target: 'pte_unmap_unlock', actions: ['shareEntry', 'copyEntry'] } },
     },
-    pte_unmap_unlock: { description: 'Drops the page-table lock', on: { step: { target: 'end_of_ptes', actions: 'unlockPtl' } } },
+    pte_unmap_unlock: {
+      description: 'Drops the page-table lock',
+      on: {
+        step: [
+          { guard: 'isUnused', target: 'folio_put', actions: 'unlockPtl' },
+          { target: 'end_of_ptes', actions: 'unlockPtl' },
+        ],
+      },
+    },
+    folio_put: { description: 'The page was unpinned meanwhile: no copy', entry: 'callPut', on: { return: { target: 'end_of_ptes' } } },
     end_of_ptes: {
       description: 'The notification is over before the flush',
       always: [{ guard: 'hasNotifier', target: 'mmu_notifier_invalidate_range_end' }, { target: 'flush_tlb_mm' }],

@@ -10,6 +10,8 @@ interface Context {
   vpns: number[];
   /** FOLL_PIN instead of FOLL_GET. */
   pin: boolean;
+  /** What the device does with the buffer; null: it writes, and gup is not told (see gup_fast). */
+  access: 'read' | 'write' | null;
   /** Called between pinning and DMA, as by a process that unbinds its own device (row A13); null: nothing. */
   meanwhile: Address | null;
   /** Pages pinned for it. */
@@ -21,14 +23,14 @@ type Event = { type: 'step' } | { type: 'again' } | Return<{ pages?: number[] }>
 const { tell } = speaker<Context, Event>();
 
 /**
- * A thread that reads with O_DIRECT into a user buffer: pins it, lets the disk write into it, unpins it. Whoever holds
- * pins is recognised by its `pages` (invariants I2, I12). The choice `again` is the next system call.
+ * A thread that reads with O_DIRECT into a user buffer: pins it, lets the disk write into it, unpins it; or has it read by a device.
+ * Whoever holds pins is recognised by its `pages` (invariants I2, I12). The choice `again` is the next system call.
  */
 export const directIo = setup({
   types: {
     context: {} as Context,
     events: {} as Event,
-    input: {} as { gup: Address; putPage: Address; vpns: number[]; pin: boolean; meanwhile?: Address },
+    input: {} as { gup: Address; putPage: Address; vpns: number[]; pin: boolean; access?: 'read' | 'write'; meanwhile?: Address },
   },
   guards: {
     hasPages: ({ context }) => context.pages.length > 0,
@@ -38,11 +40,14 @@ export const directIo = setup({
   actions: {
     callGup: tell(
       ({ context }) => context.gup,
-      ({ context }) => ({ type: 'call', vpns: context.vpns }),
+      ({ context }) => ({ type: 'call', vpns: context.vpns, ...(context.access === null ? {} : { write: context.access === 'write' }) }),
     ),
     notePages: assign({ pages: ({ event }) => received(event, 'return').pages ?? [] }),
     callMeanwhile: tell(({ context }) => context.meanwhile as Address, { type: 'call' }),
-    write: tell(({ context }) => pageAt(context.pages[0] as number), { type: 'memory.access', write: true }),
+    access: tell(
+      ({ context }) => pageAt(context.pages[0] as number),
+      ({ context }) => ({ type: 'memory.access', write: context.access !== 'read' }),
+    ),
     callPut: tell(
       ({ context }) => context.putPage,
       ({ context }) => ({ type: 'call', pfn: context.pages[0], pinned: context.pin }),
@@ -52,7 +57,7 @@ export const directIo = setup({
   },
 }).createMachine({
   id: 'direct_io',
-  context: ({ input }) => ({ ...input, meanwhile: input.meanwhile ?? null, pages: [] }),
+  context: ({ input }) => ({ access: null, ...input, meanwhile: input.meanwhile ?? null, pages: [] }),
   initial: 'pin_user_pages_fast',
   states: {
     pin_user_pages_fast: {
@@ -62,7 +67,7 @@ export const directIo = setup({
     },
     pinned: { description: 'Holds pins of the buffer', always: [{ guard: 'doesMore', target: 'meanwhile' }, { target: 'dma' }] },
     meanwhile: { description: 'Does something else while it holds the pins', entry: 'callMeanwhile', on: { return: { target: 'dma' } } },
-    dma: { description: 'The disk writes into the first page', on: { step: { target: 'unpin', actions: 'write' } } },
+    dma: { description: 'The device writes into the first page, or reads it', on: { step: { target: 'unpin', actions: 'access' } } },
     unpin: { description: 'Page by page', always: [{ guard: 'hasPages', target: 'unpin_user_page' }, { target: 'done' }] },
     unpin_user_page: { description: 'Gives the pin back', entry: ['callPut', 'dropFirst'], on: { return: { target: 'unpin' } } },
     done: { tags: ['rest'], description: 'The system call has returned', on: { again: { target: 'pin_user_pages_fast' } } },

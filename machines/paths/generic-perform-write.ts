@@ -12,9 +12,11 @@ interface Input {
   lufFlush: Address | null;
   debug: Address | null;
   task: Address;
+  /** break_protection of its task; default: no page is protected by a record, and page->mapping of a page in a cache is its mapping. */
+  breakProtection?: Address | null;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   index: number;
   /** What the file holds there (see coherence). */
@@ -29,7 +31,8 @@ type Event =
   | Call<{ index: number; cell: string }>
   | Return<{ pfns?: number[] }>
   | Signed<{ type: 'slot'; pfn: number | null } | { type: 'slot.added'; result: 'added' | 'exists' } | { type: 'stored'; value: string | null }>
-  | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'locked' } | { type: 'write.value'; value: string }>;
+  | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'locked' } | { type: 'write.value'; value: string }>
+  | Signed<{ type: 'folio.mapping'; mapping: Address | null; record: Address | null } | { type: 'record.listed'; listed: boolean }>;
 
 const { tell, inform } = speaker<Context, Event>();
 const idle = { caller: '', index: -1, cell: '', pfn: -1, value: '' };
@@ -45,6 +48,12 @@ export const genericPerformWrite = setup({
   guards: {
     isInCache: ({ event }) => received(event, 'slot').pfn !== null,
     isStillThere: ({ context, event }) => received(event, 'slot').pfn === context.pfn,
+    /** Safeguard (row W14): a protected page has a record where its mapping was. */
+    knowsRecord: ({ event }) => received(event, 'folio.mapping').record !== null,
+    isSameMapping: ({ context, event }) => received(event, 'folio.mapping').mapping === context.mapping,
+    isListed: ({ event }) => received(event, 'record.listed').listed,
+    /** Safeguard (row W9): a page whose bytes others share is copied first. */
+    breaksProtection: () => true,
     gotPage: ({ event }) => (received(event, 'return').pfns ?? []).length > 0,
     wasAdded: ({ event }) => received(event, 'slot.added').result === 'added',
     /** Safeguard (rows L8, L8a, L8b): a stale translation still shows what the file held before. */
@@ -62,6 +71,22 @@ export const genericPerformWrite = setup({
     readSlot: tell(
       ({ context }) => context.mapping,
       ({ context }) => ({ type: 'slot.read', index: context.index }),
+    ),
+    recheckMapping: tell(
+      ({ context }) => (context.breakProtection === null ? context.mapping : pageAt(context.pfn)),
+      ({ context }) => (context.breakProtection === null ? { type: 'slot.read', index: context.index } : { type: 'folio.mapping' }),
+    ),
+    askRecord: tell(
+      ({ event }) => received(event, 'folio.mapping').record as Address,
+      ({ context }) => ({ type: 'record.lists', mapping: context.mapping, index: context.index }),
+    ),
+    setMapping: inform(
+      ({ context }) => (context.breakProtection === null ? null : pageAt(context.pfn)),
+      ({ context }) => ({ type: 'folio.set_mapping', mapping: context.mapping }),
+    ),
+    callBreak: tell(
+      ({ context }) => context.breakProtection as Address,
+      ({ context }) => ({ type: 'call', pfn: context.pfn, vpn: null, mapping: context.mapping, index: context.index }),
     ),
     noteSlot: assign({ pfn: ({ event }) => received(event, 'slot').pfn as number }),
     tryGet: tell(({ context }) => pageAt(context.pfn), { type: 'folio.try_get' }),
@@ -118,7 +143,7 @@ export const genericPerformWrite = setup({
   },
 }).createMachine({
   id: 'generic_perform_write',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ breakProtection: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'write_begin', actions: 'remember' } } },
@@ -135,8 +160,30 @@ export const genericPerformWrite = setup({
     folio_wait_lock: { description: 'Sleeps while another has it locked', on: { locked: { target: 'check_mapping' } } },
     check_mapping: {
       description: 'Is it this mapping still?',
-      entry: 'readSlot',
-      on: { slot: [{ guard: 'isStillThere', target: 'flush_before_copy' }, { target: 'unlock_gone' }] },
+      entry: 'recheckMapping',
+      on: {
+        slot: [{ guard: 'isStillThere', target: 'flush_before_copy' }, { target: 'unlock_gone' }],
+        'folio.mapping': [
+          { guard: 'knowsRecord', target: 'record_lists', actions: 'askRecord' },
+          { guard: 'isSameMapping', target: 'flush_before_copy' },
+          { target: 'unlock_gone' },
+        ],
+      },
+    },
+    record_lists: {
+      description: 'A protected page: the record says whose it is',
+      on: { 'record.listed': [{ guard: 'isListed', target: 'protected' }, { target: 'unlock_gone' }] },
+    },
+    protected: {
+      description: 'The protection is broken before the bytes change',
+      always: [{ guard: 'breaksProtection', target: 'unlock_protected' }, { target: 'flush_before_copy' }],
+    },
+    unlock_protected: { description: 'The folio lock is for who breaks it', on: { step: { target: 'put_protected', actions: 'unlockFolio' } } },
+    put_protected: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'break_protection' } } },
+    break_protection: {
+      description: 'The file gets a page of its own; then it is looked up again',
+      entry: 'callBreak',
+      on: { return: { target: 'write_begin' } },
     },
     unlock_gone: { description: 'It was taken away meanwhile: looks again', on: { step: { target: 'put_gone', actions: 'unlockFolio' } } },
     put_gone: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'write_begin' } } },
@@ -156,7 +203,7 @@ export const genericPerformWrite = setup({
       on: {
         step: { actions: 'addToCache' },
         'slot.added': [
-          { guard: 'wasAdded', target: 'read_folio', actions: 'get' },
+          { guard: 'wasAdded', target: 'read_folio', actions: ['get', 'setMapping'] },
           { target: 'put_unused', actions: 'unlockFolio' },
         ],
       },

@@ -19,6 +19,8 @@ interface Input {
 interface Context extends Input {
   caller: Address;
   vpns: number[];
+  /** FOLL_WRITE; null: not said, which is a store here, and none for the slow path. */
+  write: boolean | null;
   /** The page-table page that it walks; null where tables are not modelled. */
   table: Address | null;
   pte: Pte;
@@ -32,12 +34,22 @@ interface Context extends Input {
 
 type Event =
   | { type: 'step' }
-  | Call<{ vpns: number[] }>
+  | Call<{ vpns: number[]; write?: boolean }>
   | Return<{ ok?: boolean; pages?: number[] }>
   | Signed<PteReply>
   | Signed<PmdReply>
   | Signed<{ type: 'seqcount'; value: number } | { type: 'xa'; result: 'found' | 'none' }>
-  | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>;
+  | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>
+  | Signed<{ type: 'page.counts' } & Sharing>;
+
+/** What a page says of who shares it: a private page that is exclusive, or a page of a file that nobody has protected, may be pinned to be read. */
+export interface Sharing {
+  exclusive?: boolean;
+  file?: boolean;
+  protection?: 'stable' | 'record';
+}
+/** gup_must_unshare: the page that is pinned must stay the one that the address maps, for a reader too. */
+export const mustUnshare = ({ exclusive, file, protection }: Sharing): boolean => protection !== undefined || !(exclusive || file);
 
 const { tell } = speaker<Context, Event>();
 
@@ -45,6 +57,7 @@ const none: Pte = { kind: 'none' };
 const idle = {
   caller: '',
   vpns: [] as number[],
+  write: null as boolean | null,
   table: null as Address | null,
   pte: none,
   pages: [] as number[],
@@ -60,7 +73,8 @@ const present = (pte: Pte): pte is Extract<Pte, { kind: 'present' }> => pte.kind
 /**
  * get_user_pages_fast and pin_user_pages_fast on base pages (mm/gup.c, 5.10 to 6.17), G1 to G15: interrupts off, one load
  * of each pte, (devmap: a reference of the pagemap first,) try to take a reference of the page, read the pte again. What
- * it does not get it leaves to the slow path. Returns `{ pages }`.
+ * it does not get it leaves to the slow path. A pin that is only for reading (`write: false`) leaves a page that is shared to the slow
+ * path, too (gup_must_unshare, since 5.19). Returns `{ pages }`.
  */
 export const gupFast = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -73,9 +87,9 @@ export const gupFast = setup({
     sameTable: ({ context, event }) => received(event, 'pmd').table === context.table,
     tableNone: ({ event }) => received(event, 'pmd').kind === 'none',
     /** G6: not there, or the access is not allowed. */
-    notAccessible: ({ event }) => {
+    notAccessible: ({ context, event }) => {
       const { pte } = received(event, 'pte');
-      return !present(pte) || !pte.write;
+      return !present(pte) || (context.write !== false && !pte.write);
     },
     /** Safeguard (G7): a devmap pte needs a live reference of the pagemap before its struct page is touched. */
     needsPagemap: ({ event }) => {
@@ -104,6 +118,14 @@ export const gupFast = setup({
     /** Row A4: the second look comes before the reference is taken. */
     checksBeforeGrab: () => false,
     unchanged: ({ context, event }) => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+    unchangedReadOnly: ({ context, event }) =>
+      context.pin &&
+      context.write === false &&
+      present(context.pte) &&
+      !context.pte.write &&
+      JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+    /** Safeguard (part 2, row W6r): a pin on a page that others share is no pin on what the address maps next. */
+    mustUnshare: ({ event }) => mustUnshare(received(event, 'page.counts')),
     nextInTable: ({ context }) => {
       const next = context.vpns[context.pages.length + 1];
       return next !== undefined && pmdIndex(next) === pmdIndex(vpnOf({ context }));
@@ -113,8 +135,8 @@ export const gupFast = setup({
   },
   actions: {
     remember: assign(({ event }) => {
-      const { from, vpns } = received(event, 'call');
-      return { caller: from, vpns };
+      const { from, vpns, write } = received(event, 'call');
+      return { caller: from, vpns, write: write ?? null };
     }),
     setHasPinned: tell(({ context }) => context.mm, { type: 'has_pinned.set' }),
     readSeq: tell(({ context }) => context.mm, { type: 'seqcount.read' }),
@@ -157,8 +179,9 @@ export const gupFast = setup({
     record: assign({ pages: ({ context }) => [...context.pages, pfnOf(context)] }),
     callSlow: tell(
       ({ context }) => context.slow,
-      ({ context }) => ({ type: 'call', vpns: context.vpns.slice(context.pages.length) }),
+      ({ context }) => ({ type: 'call', vpns: context.vpns.slice(context.pages.length), ...(context.write === null ? {} : { write: context.write }) }),
     ),
+    readCounts: tell(({ context }) => pageAt(pfnOf(context)), { type: 'page.read' }),
     addSlow: assign({ pages: ({ context, event }) => [...context.pages, ...(received(event, 'return').pages ?? [])] }),
     return: tell(
       ({ context }) => context.caller,
@@ -301,7 +324,17 @@ export const gupFast = setup({
     },
     ptep_get_lockless_again: {
       description: 'G9: pmd and pte must be what they were, else the page may be another by now',
-      on: { step: { actions: 'readPte' }, pte: [{ guard: 'unchanged', target: 'record' }, { target: 'gup_put_folio' }] },
+      on: {
+        step: { actions: 'readPte' },
+        pte: [{ guard: 'unchangedReadOnly', target: 'gup_must_unshare' }, { guard: 'unchanged', target: 'record' }, { target: 'gup_put_folio' }],
+      },
+    },
+    gup_must_unshare: {
+      description: 'A read-only pte: is the page exclusive? Read after the pte (smp_rmb); else a store of the owner would go to a copy',
+      on: {
+        step: { actions: 'readCounts' },
+        'page.counts': [{ guard: 'mustUnshare', target: 'gup_put_folio' }, { target: 'record' }],
+      },
     },
     gup_put_folio: { description: 'G9: puts the reference (and the pin) again', entry: 'putCurrent', on: { return: { target: 'gup_fast_end' } } },
     record: {

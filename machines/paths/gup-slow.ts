@@ -3,6 +3,7 @@ import { type Address, received, type Signed, speaker } from '../../src/system/m
 import type { Call, Return } from '../call.js';
 import type { PagemapUse } from '../devices/dev-pagemap.js';
 import { type Area, type PteReply, pageAt } from '../memory/address-space.js';
+import { mustUnshare, type Sharing } from './gup-fast.js';
 
 interface Input {
   mm: Address;
@@ -12,15 +13,19 @@ interface Input {
   pagemaps: Record<string, PagemapUse>;
   fault: Address;
   pin: boolean;
+  /** A pin for reading demands that nobody shares the page (FOLL_PIN since 5.19); default: it is not looked at. */
+  unshares?: boolean;
 }
 
-interface Context extends Input {
+interface Context extends Required<Input> {
   caller: Address;
   vpns: number[];
   /** FOLL_WRITE. */
   write: boolean;
   pages: number[];
   pfn: number;
+  /** The fault is to make a copy that nobody shares (FAULT_FLAG_UNSHARE). */
+  unshare: boolean;
   /** The pagemap that it holds a reference of. */
   held: PagemapUse | null;
 }
@@ -31,17 +36,18 @@ type Event =
   | Return<{ ok: boolean }>
   | Signed<PteReply>
   | Signed<{ type: 'locked' } | { type: 'vma'; result: 'found' | 'none'; area?: Area } | { type: 'xa'; result: 'found' | 'none' }>
-  | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>;
+  | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' } | { type: 'folio.frozen' }>
+  | Signed<{ type: 'page.counts' } & Sharing>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpns: [] as number[], write: false, pages: [] as number[], pfn: -1, held: null as PagemapUse | null };
+const idle = { caller: '', vpns: [] as number[], write: false, pages: [] as number[], pfn: -1, unshare: false, held: null as PagemapUse | null };
 const vpnOf = (context: Context): number => context.vpns[context.pages.length] as number;
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[context.pfn] as PagemapUse;
 
 /**
  * The slow path of gup (__gup_longterm_locked, follow_page_pte; mm/gup.c, 5.10 to 6.17), G15: under mmap_lock, each page
  * is looked up and referenced under the page-table lock, under which zap clears, so nothing is read twice; what is not
- * there is faulted in: a device-exclusive entry too, and for a store (`write`) what is read-only. Returns `{ pages }`, fewer than
+ * there is faulted in: a device-exclusive entry too, for a store (`write`) what is read-only, and for a pin to read what is shared. Returns `{ pages }`, fewer than
  * asked for where a fault fails, or the VMA allows no store.
  */
 export const gupSlow = setup({
@@ -71,6 +77,12 @@ export const gupSlow = setup({
       return pte.kind === 'present' && pte.special && !pte.devmap;
     },
     present: ({ event }) => received(event, 'pte').pte.kind === 'present',
+    isForReading: ({ context, event }) => {
+      const { pte } = received(event, 'pte');
+      return context.unshares && context.pin && !context.write && pte.kind === 'present' && !pte.write;
+    },
+    /** Safeguard (part 2, row W6r): as in gup-fast. */
+    mustUnshare: ({ event }) => mustUnshare(received(event, 'page.counts')),
     hasPagemap: ({ context }) => context.held !== null,
     morePages: ({ context }) => context.pages.length < context.vpns.length,
   },
@@ -108,8 +120,11 @@ export const gupSlow = setup({
     record: assign({ pages: ({ context }) => [...context.pages, context.pfn] }),
     callFault: tell(
       ({ context }) => context.fault,
-      ({ context }) => ({ type: 'call', vpn: vpnOf(context), ...(context.write ? { write: true } : {}) }),
+      ({ context }) => ({ type: 'call', vpn: vpnOf(context), ...(context.write ? { write: true } : {}), ...(context.unshare ? { unshare: true } : {}) }),
     ),
+    readCounts: tell(({ context }) => pageAt(context.pfn), { type: 'page.read' }),
+    askForUnshare: assign({ unshare: true }),
+    noteFaulted: assign({ unshare: false }),
     return: tell(
       ({ context }) => context.caller,
       ({ context }) => ({ type: 'return', pages: context.pages }),
@@ -118,7 +133,7 @@ export const gupSlow = setup({
   },
 }).createMachine({
   id: 'gup_slow',
-  context: ({ input }) => ({ ...input, ...idle }),
+  context: ({ input }) => ({ unshares: false, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'mmap_read_lock', actions: 'remember' } } },
@@ -138,9 +153,17 @@ export const gupSlow = setup({
           { guard: 'isReadOnly', target: 'handle_mm_fault', actions: 'unlockPtl' },
           { guard: 'needsPagemap', target: 'get_dev_pagemap', actions: 'notePfn' },
           { guard: 'isSpecial', target: 'mmap_read_unlock', actions: 'unlockPtl' },
+          { guard: 'isForReading', target: 'gup_must_unshare', actions: 'notePfn' },
           { guard: 'present', target: 'page_folio', actions: 'notePfn' },
           { target: 'handle_mm_fault', actions: 'unlockPtl' },
         ],
+      },
+    },
+    gup_must_unshare: {
+      description: 'A read-only pte: is the page exclusive? Else a store of the owner would go to a copy',
+      entry: 'readCounts',
+      on: {
+        'page.counts': [{ guard: 'mustUnshare', target: 'handle_mm_fault', actions: ['unlockPtl', 'askForUnshare'] }, { target: 'page_folio' }],
       },
     },
     get_dev_pagemap: {
@@ -189,7 +212,7 @@ export const gupSlow = setup({
     handle_mm_fault: {
       description: 'Faults the page in, then looks again',
       entry: 'callFault',
-      on: { return: [{ guard: 'ok', target: 'pte_offset_map_lock' }, { target: 'mmap_read_unlock' }] },
+      on: { return: [{ guard: 'ok', target: 'pte_offset_map_lock', actions: 'noteFaulted' }, { target: 'mmap_read_unlock' }] },
     },
     mmap_read_unlock: {
       description: 'Drops mmap_lock and returns what it got',

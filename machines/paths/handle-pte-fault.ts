@@ -23,12 +23,16 @@ interface Input {
   restoreExclusive?: Address | null;
   /** The driver's migrate_to_ram; default: no page is in the memory of a device. */
   migrateToRam?: Address | null;
+  /** break_protection of its task; default: no page is protected by a record, and page->mapping of a page in a cache is its mapping. */
+  breakProtection?: Address | null;
 }
 
 interface Context extends Required<Input> {
   caller: Address;
   vpn: number;
   write: boolean;
+  /** FAULT_FLAG_UNSHARE: a copy that nobody shares, without the right to store. */
+  unshare: boolean;
   area: Area | null;
   /** vmf->orig_pte. */
   orig: Pte;
@@ -41,22 +45,25 @@ interface Context extends Required<Input> {
 
 type Event =
   | { type: 'step' }
-  | Call<{ vpn: number; write?: boolean }>
+  | Call<{ vpn: number; write?: boolean; unshare?: boolean }>
   | Return<{ pfns?: number[]; ok?: boolean }>
   | Signed<PteReply>
   | Signed<{ type: 'vma'; result: 'found' | 'none'; area?: Area } | { type: 'locked' } | { type: 'slot'; pfn: number | null }>
   | Signed<{ type: 'slot.added'; result: 'added' | 'exists' } | { type: 'stored'; value: string | null } | { type: 'memory.content'; value: string | null }>
-  | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'page.counts'; exclusive?: boolean }>;
+  | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'page.counts'; exclusive?: boolean; protection?: 'stable' | 'record' }>
+  | Signed<{ type: 'folio.mapping'; mapping: Address | null; record: Address | null } | { type: 'record.listed'; listed: boolean }>;
 
 const { tell, inform } = speaker<Context, Event>();
 const none: Pte = { kind: 'none' };
-const idle = { caller: '', vpn: -1, write: false, area: null, orig: none, pfn: -1, exclusive: false, ok: false };
+const idle = { caller: '', vpn: -1, write: false, unshare: false, area: null, orig: none, pfn: -1, exclusive: false, ok: false };
 const same = (a: Pte, b: Pte): boolean => JSON.stringify(a) === JSON.stringify(b);
 const area = (context: Context): Area => context.area as Area;
 /** Where in the mapping: a swap entry says it itself. */
 const slotOf = ({ orig, area }: Context): number => (orig.kind === 'swap' ? orig.slot : (area as Area).index);
 const lockOf = (context: Context): Address => context.folioLocks[context.pfn] as Address;
 const isPrivate = ({ area }: Context): boolean => area?.anonymous === true || area?.private === true;
+/** page->mapping of a page of a file says whose it is; one in the swap cache is found there by its slot. */
+const asksPage = (context: Context): boolean => context.breakProtection !== null && !area(context).anonymous;
 /** do_numa_page: what can_change_pte_writable would make writable. */
 const staysWritable = (context: Context): boolean =>
   area(context).write && (isPrivate(context) ? context.exclusive : context.orig.kind === 'protnone' && context.orig.dirty);
@@ -87,7 +94,7 @@ export const handlePteFault = setup({
     hasNotifier: ({ context }) => context.notifier !== null,
     isWriteFault: ({ context, event }) => {
       const { pte } = received(event, 'pte');
-      return context.write && pte.kind === 'present' && !pte.write;
+      return (context.write || context.unshare) && pte.kind === 'present' && !pte.write;
     },
     isInCache: ({ event }) => received(event, 'slot').pfn !== null,
     isStillThere: ({ context, event }) => received(event, 'slot').pfn === context.pfn,
@@ -96,6 +103,15 @@ export const handlePteFault = setup({
     isUnchanged: ({ context, event }) => same(context.orig, received(event, 'pte').pte),
     isPrivate: ({ context }) => isPrivate(context),
     isExclusive: ({ event }) => received(event, 'page.counts').exclusive === true,
+    isExclusiveAlready: ({ context, event }) => context.unshare && received(event, 'page.counts').exclusive === true,
+    canBeProtected: ({ context }) => context.breakProtection !== null,
+    /** Of a page that KSM shares the copy is enough. */
+    isReplicated: ({ context, event }) => context.breakProtection !== null && received(event, 'page.counts').protection === 'record',
+    /** Safeguard (row W14): a protected page has a record where its mapping was; it has not been truncated for that. */
+    knowsRecord: ({ event }) => received(event, 'folio.mapping').record !== null,
+    isSameMapping: ({ context, event }) => received(event, 'folio.mapping').mapping === area(context).mapping,
+    isListed: ({ event }) => received(event, 'record.listed').listed,
+    isListedForStore: ({ context, event }) => received(event, 'record.listed').listed && context.write && !isPrivate(context),
     /** The entry was left by who had it for itself, and no fork came since. */
     isExclusiveEntry: ({ context }) => context.orig.kind === 'swap' && context.orig.exclusive === true,
     /** Safeguard (rows L6, L7): a pte that lets one CPU store while others still read the old page. */
@@ -107,8 +123,8 @@ export const handlePteFault = setup({
   },
   actions: {
     remember: assign(({ event }) => {
-      const { from, vpn, write } = received(event, 'call');
-      return { caller: from, vpn, write: write ?? false };
+      const { from, vpn, write, unshare } = received(event, 'call');
+      return { caller: from, vpn, write: write ?? false, unshare: unshare ?? false };
     }),
     callAnonymous: tell(
       ({ context }) => context.anonFault,
@@ -156,6 +172,22 @@ export const handlePteFault = setup({
     readSlot: tell(
       ({ context }) => area(context).mapping,
       ({ context }) => ({ type: 'slot.read', index: slotOf(context) }),
+    ),
+    recheckMapping: tell(
+      ({ context }) => (asksPage(context) ? pageAt(context.pfn) : area(context).mapping),
+      ({ context }) => (asksPage(context) ? { type: 'folio.mapping' } : { type: 'slot.read', index: slotOf(context) }),
+    ),
+    askRecord: tell(
+      ({ event }) => received(event, 'folio.mapping').record as Address,
+      ({ context }) => ({ type: 'record.lists', mapping: area(context).mapping, index: slotOf(context) }),
+    ),
+    setMapping: inform(
+      ({ context }) => (asksPage(context) ? pageAt(context.pfn) : null),
+      ({ context }) => ({ type: 'folio.set_mapping', mapping: area(context).mapping }),
+    ),
+    callBreak: tell(
+      ({ context }) => context.breakProtection as Address,
+      ({ context }) => ({ type: 'call', pfn: context.pfn, vpn: context.vpn, mapping: area(context).mapping, index: slotOf(context) }),
     ),
     noteSlot: assign({ pfn: ({ event }) => received(event, 'slot').pfn as number }),
     tryGet: tell(({ context }) => pageAt(context.pfn), { type: 'folio.try_get' }),
@@ -236,7 +268,7 @@ export const handlePteFault = setup({
   },
 }).createMachine({
   id: 'handle_pte_fault',
-  context: ({ input }) => ({ notifier: null, restoreExclusive: null, migrateToRam: null, ...input, ...idle }),
+  context: ({ input }) => ({ notifier: null, restoreExclusive: null, migrateToRam: null, breakProtection: null, ...input, ...idle }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'find_vma', actions: 'remember' } } },
@@ -298,7 +330,11 @@ export const handlePteFault = setup({
       description: 'Without a copy, or a word with the file system? A private page that is exclusive; a shared one that is dirty already',
       entry: 'readCounts',
       on: {
-        'page.counts': [{ guard: 'isExclusive', target: 'numa_flush_before_set', actions: 'noteExclusive' }, { target: 'numa_flush_before_set' }],
+        'page.counts': [
+          { guard: 'isReplicated', target: 'numa_flush_before_set' },
+          { guard: 'isExclusive', target: 'numa_flush_before_set', actions: 'noteExclusive' },
+          { target: 'numa_flush_before_set' },
+        ],
       },
     },
     numa_flush_before_set: {
@@ -326,8 +362,32 @@ export const handlePteFault = setup({
     folio_wait_lock: { description: 'Sleeps while another has it locked', on: { locked: { target: 'check_mapping' } } },
     check_mapping: {
       description: 'Is it this mapping still?',
-      entry: 'readSlot',
-      on: { slot: [{ guard: 'isStillThere', target: 'finish_fault' }, { target: 'folio_unlock_gone' }] },
+      entry: 'recheckMapping',
+      on: {
+        slot: [{ guard: 'isStillThere', target: 'finish_fault' }, { target: 'folio_unlock_gone' }],
+        'folio.mapping': [
+          { guard: 'knowsRecord', target: 'record_lists', actions: 'askRecord' },
+          { guard: 'isSameMapping', target: 'finish_fault' },
+          { target: 'folio_unlock_gone' },
+        ],
+      },
+    },
+    record_lists: {
+      description: 'A protected page: the record says whose it is; a store has to break the protection first',
+      on: {
+        'record.listed': [
+          { guard: 'isListedForStore', target: 'unlock_protected' },
+          { guard: 'isListed', target: 'finish_fault' },
+          { target: 'folio_unlock_gone' },
+        ],
+      },
+    },
+    unlock_protected: { description: 'The folio lock is for who breaks it', on: { step: { target: 'put_protected', actions: 'unlockFolio' } } },
+    put_protected: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'break_protection' } } },
+    break_protection: {
+      description: 'Whatever depends on the page staying as it is goes, then the access is tried again',
+      entry: 'callBreak',
+      on: { return: { target: 'luf_flush_at_end', actions: 'succeed' } },
     },
     folio_unlock_gone: { description: 'It was taken away meanwhile: looks again', on: { step: { target: 'put_gone', actions: 'unlockFolio' } } },
     put_gone: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'vmf_orig_pte' } } },
@@ -347,7 +407,7 @@ export const handlePteFault = setup({
       on: {
         step: { actions: 'addToCache' },
         'slot.added': [
-          { guard: 'wasAdded', target: 'read_folio', actions: 'get' },
+          { guard: 'wasAdded', target: 'read_folio', actions: ['get', 'setMapping'] },
           { target: 'put_unused', actions: 'unlockFolio' },
         ],
       },
@@ -429,16 +489,42 @@ export const handlePteFault = setup({
       entry: 'readCounts',
       on: {
         'page.counts': [
+          { guard: 'isReplicated', target: 'wp_unlock_protected' },
+          { guard: 'isExclusiveAlready', target: 'wp_unlock', actions: 'succeed' },
           { guard: 'isExclusive', target: 'wp_page_reuse', actions: 'noteExclusive' },
           { target: 'wp_page_copy', actions: ['get', 'unlockPtl'] },
         ],
       },
     },
+    wp_unlock_protected: {
+      description: 'Who breaks the protection takes the locks itself',
+      on: { step: { target: 'break_protection', actions: 'unlockPtl' } },
+    },
     wp_page_shared: {
       description: 'page_mkwrite: the file system is told, with the folio locked and the page-table lock dropped',
       on: { step: { target: 'page_mkwrite', actions: ['get', 'unlockPtl', 'lockFolio'] } },
     },
-    page_mkwrite: { description: 'Sleeps while another has the folio locked', on: { locked: { target: 'finish_mkwrite_fault' } } },
+    page_mkwrite: {
+      description: 'Sleeps while another has the folio locked',
+      on: { locked: [{ guard: 'canBeProtected', target: 'page_mkwrite_mapping' }, { target: 'finish_mkwrite_fault' }] },
+    },
+    page_mkwrite_mapping: {
+      description: 'The file system looks whether the page was truncated meanwhile, and whether it is protected',
+      entry: 'recheckMapping',
+      on: {
+        'folio.mapping': [
+          { guard: 'knowsRecord', target: 'unlock_protected' },
+          { guard: 'isSameMapping', target: 'finish_mkwrite_fault' },
+          { target: 'mkwrite_unlock_gone' },
+        ],
+      },
+    },
+    mkwrite_unlock_gone: { description: 'Truncated: the access is tried again', on: { step: { target: 'mkwrite_put_gone', actions: 'unlockFolio' } } },
+    mkwrite_put_gone: {
+      description: 'Gives the reference back',
+      entry: 'callPut',
+      on: { return: { target: 'luf_flush_at_end', actions: 'succeed' } },
+    },
     finish_mkwrite_fault: { description: 'Takes the page-table lock again', on: { step: { target: 'mkwrite_spin_on_ptl', actions: 'lockPtl' } } },
     mkwrite_spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'mkwrite_pte_changed' } } },
     mkwrite_pte_changed: {

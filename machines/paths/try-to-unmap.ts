@@ -2,6 +2,7 @@ import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
 import { mappingPte, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import type { RecordContents } from '../memory/protection-record.js';
 
 /** Where a folio may be mapped, as the rmap walk finds it. */
 export interface RmapItem {
@@ -26,6 +27,8 @@ interface Input {
   debug: Address | null;
   /** mmu_notifier_invalidate_range of its task, by address space; default: nobody mirrors any. */
   notifiers?: Record<Address, Address>;
+  /** A page may be protected, and its record knows where it is mapped (rmap_walk_ksm); default: none is. */
+  asksRecord?: boolean;
 }
 
 interface Context extends Required<Input> {
@@ -59,6 +62,7 @@ type Event =
   | Return
   | Signed<PteReply>
   | Signed<{ type: 'page.counts'; exclusive?: boolean }>
+  | Signed<{ type: 'folio.mapping'; record: Address | null } | RecordContents>
   | Signed<{ type: 'locked' } | { type: 'tlb_gen'; gen: number } | { type: 'cpumask'; cpus: Address[] }>;
 
 const { tell, inform } = speaker<Context, Event>();
@@ -96,6 +100,9 @@ const qualifies = ({ others, lufBatch }: Context): boolean => lufBatch !== null 
 export const tryToUnmap = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
+    asksRecord: ({ context }) => context.asksRecord,
+    /** Safeguard (part 2, 1f, U2): page->mapping of a protected page says nothing of its mappings; the record does. */
+    knowsRecord: ({ event }) => received(event, 'folio.mapping').record !== null,
     allWalked: ({ context }) => context.items.length === 0,
     hasNotifier: ({ context }) => notifierOf(context) !== null,
     isDevexcl: ({ context, event }) => {
@@ -132,6 +139,9 @@ export const tryToUnmap = setup({
       const { from, pfn, mapping, index, leaves, items } = received(event, 'call');
       return { caller: from, pfn, mapping, index, leaves, items };
     }),
+    readMapping: tell(({ context }) => pageAt(context.pfn), { type: 'folio.mapping' }),
+    readRecord: tell(({ event }) => received(event, 'folio.mapping').record as Address, { type: 'record.read' }),
+    noteItems: assign({ items: ({ event }) => received(event, 'record.contents').items }),
     callStart: tell(
       ({ context }) => notifierOf(context) as Address,
       ({ context }) => ({ type: 'call', phase: 'start', event: 'CLEAR', owner: null, vpns: [item(context).vpn] }),
@@ -228,10 +238,20 @@ export const tryToUnmap = setup({
   },
 }).createMachine({
   id: 'try_to_unmap',
-  context: ({ input }) => ({ notifiers: {}, ...input, ...idle }),
+  context: ({ input }) => ({ notifiers: {}, asksRecord: false, ...input, ...idle }),
   initial: 'idle',
   states: {
-    idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'rmap_walk', actions: 'remember' } } },
+    idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'folio_raw_mapping', actions: 'remember' } } },
+    folio_raw_mapping: {
+      description: 'Who knows where it is mapped?',
+      always: [{ guard: 'asksRecord', target: 'folio_test_ksm' }, { target: 'rmap_walk' }],
+    },
+    folio_test_ksm: {
+      description: 'Is it protected? Under the folio lock it stays so, or not',
+      entry: 'readMapping',
+      on: { 'folio.mapping': [{ guard: 'knowsRecord', target: 'rmap_walk_ksm', actions: 'readRecord' }, { target: 'rmap_walk' }] },
+    },
+    rmap_walk_ksm: { description: 'The record has all its places', on: { 'record.contents': { target: 'rmap_walk', actions: 'noteItems' } } },
     rmap_walk: {
       description: 'R4: the next place where it may be mapped',
       always: [

@@ -24,7 +24,7 @@ export interface GraphFunction {
   fs?: boolean;
   /** Its body reads `page->mapping`. */
   uses?: boolean;
-  /** Its only task is to hand out `page->mapping` of its argument (page_mapping()): who calls it uses the mapping. */
+  /** Its only task is to hand out `page->mapping` of its argument (page_mapping()): who calls it uses the mapping. False: somebody has looked, and it is none. */
   accessor?: boolean;
   /** The parameters that give it a mapping as it is. */
   has?: readonly MappingParameter[];

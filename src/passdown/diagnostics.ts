@@ -154,7 +154,7 @@ class Examination {
     const times = new Map<number, { first: number; count: number }>();
     for (let call = 0; call < targets.length; call++) {
       const target = targets[call] as number;
-      if (((kinds[target] as number) & (uses | inFs | accessor)) !== uses) continue;
+      if (((kinds[target] as number) & (uses | inFs | accessor)) !== uses || functions[target]?.accessor === false) continue;
       if (((kinds[callers[call] as number] as number) & (inFs | accessor)) !== inFs) continue;
       const known = times.get(target);
       if (known) known.count++;
@@ -163,7 +163,7 @@ class Examination {
     for (const [target, { first, count }] of [...times].sort(([a], [b]) => a - b)) {
       const id = ids[target] as string;
       const where = `${ids[callers[first] as number]}, ${this.from.places.text(first)}${count > 1 ? `, and ${count - 1} more` : ''}`;
-      const text = `'${id}' is outside the filesystems, reads page->mapping and is called from them (${where}); mark it with 'accessor' if it hands that out, or with 'fs' to have it converted`;
+      const text = `'${id}' is outside the filesystems, reads page->mapping and is called from them (${where}); mark it with 'accessor' if it hands that out (with 'accessor': false if not), or with 'fs' to have it converted`;
       this.diagnostics.add('g2', text, { function: id, call: first, at: functions[target]?.at ?? null });
     }
   }

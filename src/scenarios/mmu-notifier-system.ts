@@ -1,4 +1,4 @@
-import { assign, type SnapshotFrom } from 'xstate';
+import type { SnapshotFrom } from 'xstate';
 import { interconnect } from '../../actors/interconnect.js';
 import { kvm } from '../../machines/devices/kvm.js';
 import type { secondaryMmu } from '../../machines/devices/secondary-mmu.js';
@@ -18,12 +18,7 @@ import { actor, defineSystem, type System } from '../system/system.js';
 import { I11, UAF } from './kernel-properties.js';
 import { area, cellOf, cpuAt, deviceFramesOf, entries, forks, framesOf, type MirrorSetup, ownerOf, systemFramesOf, vpnsOf } from './mmu-notifier-setup.js';
 import { type Actors, deviceThread, driversOf, pageTableOf, pathsOf, type Worker, workersOf } from './mmu-notifier-workers.js';
-
-// A driver that tries again for ever flushes for ever. Without generations no request is skipped as done, and the states are finite.
-const mmWithoutGenerations = addressSpace.provide({ actions: { nextGen: assign({}) } });
-const cpuWithoutGenerations = cpu.provide({
-  guards: { isUpToDate: () => false, isCurrent: () => false, mayFlushRange: ({ context }) => context.flush?.request.vpns !== 'all' },
-});
+import { cpuWithoutGenerations, mmWithoutGenerations } from './without-generations.js';
 
 const isMapped = (kind: MirrorSetup['pages'][number]): boolean => kind === 'present' || kind === 'readonly';
 

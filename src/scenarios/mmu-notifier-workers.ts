@@ -23,6 +23,7 @@ import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { userAccess } from '../../machines/paths/user-access.js';
 import { userFault } from '../../machines/paths/user-fault.js';
 import { type ActorSpec, actor } from '../system/system.js';
+import { closure } from './closure.js';
 import {
   cpuAt,
   deviceFramesOf,
@@ -99,17 +100,6 @@ const calls: Record<string, readonly string[]> = {
 /** Paths that lead to the memory of a device and back. */
 const devicePaths = ['to_device', 'to_ram', 'migrate_vma', 'put_device'];
 
-function closure(paths: readonly string[], without: readonly string[]): string[] {
-  const all: string[] = [];
-  const add = (path: string): void => {
-    if (all.includes(path) || without.includes(path)) return;
-    for (const callee of calls[path] ?? []) add(callee);
-    if (!all.includes(path)) all.push(path);
-  };
-  for (const path of paths) add(path);
-  return all;
-}
-
 function candidateOf(vpn: number): Candidate {
   return { pfn: vpn, mapping: 'swap', index: vpn, anonymous: true, items: [{ mm: 'p', vpn, ptl: 'ptl_p' }] };
 }
@@ -160,6 +150,7 @@ export function workersOf(setup: MirrorSetup): Worker[] {
       lane,
       mm: thread.mm,
       paths: closure(
+        calls,
         thread.program.flatMap((call) => needs[call.do]),
         without,
       ),
@@ -174,11 +165,11 @@ export function workersOf(setup: MirrorSetup): Worker[] {
   for (const [gpu, { program }] of entries(setup.gpus)) {
     const n = workers.length;
     const kinds = program.map((call) => (call.do === 'atomic' ? 'atomic_range_fault' : 'range_fault'));
-    workers.push({ n, lane: `CPU ${n} (nouveau, ${gpu})`, mm: null, paths: closure(kinds, without), task: null, gpu, walks: [] });
+    workers.push({ n, lane: `CPU ${n} (nouveau, ${gpu})`, mm: null, paths: closure(calls, kinds, without), task: null, gpu, walks: [] });
   }
   if (setup.guest !== null) {
     const n = workers.length;
-    workers.push({ n, lane: `CPU ${n} (guest)`, mm: 'p', paths: closure(['kvm_page_fault'], without), task: null, gpu: 'guest', walks: [] });
+    workers.push({ n, lane: `CPU ${n} (guest)`, mm: 'p', paths: closure(calls, ['kvm_page_fault'], without), task: null, gpu: 'guest', walks: [] });
   }
   return workers;
 }

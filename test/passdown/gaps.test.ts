@@ -232,6 +232,13 @@ describe('g2: accessors', () => {
     });
   });
 
+  test('not if somebody has looked', () => {
+    const helper = (marks: object): Passdown => of(graph([{ id: 'a' }, { id: 'helper', fs: false, uses: true, ...marks }], ['a helper']));
+    expect(gaps(helper({}))).toEqual(['g2 problem helper 0']);
+    expect(helper({ accessor: false }).diagnostics).toEqual([]);
+    expect(helper({ accessor: false }).bodies).toEqual([]);
+  });
+
   test('not if only accessors call it, or nobody of the filesystems', () => {
     const functions = [
       { id: 'get', accessor: true },

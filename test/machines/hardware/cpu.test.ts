@@ -1,5 +1,18 @@
 import type { AnyFlushRequest } from '../../../machines/hardware/cpu.js';
-import { addressSpace, cpu, type FlushRequest, folio, LOADED_MM_SWITCHING, type Pte, presentPte, type TlbEntry } from '../../../machines/index.js';
+import {
+  addressSpace,
+  coherence,
+  cpu,
+  drains,
+  type FlushRequest,
+  folio,
+  LOADED_MM_SWITCHING,
+  type Pte,
+  presentPte,
+  type StoreOrdering,
+  storeBuffer,
+  type TlbEntry,
+} from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -13,11 +26,23 @@ interface Setup {
   cached?: { mm: string; tlb: Record<string, TlbEntry> };
   /** Somebody is told what the TLB has dropped. */
   observed?: boolean;
+  /** Its stores go through a store buffer, `buffer`. */
+  buffered?: StoreOrdering;
   machine?: typeof cpu;
   others?: Actors;
 }
 const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, idle: 0, zone: 'normal' } }) });
-const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = false, table, cached, observed, machine = cpu, others }: Setup = {}): Rig =>
+const rig = ({
+  mm = 'mm',
+  ptes = { 0: presentPte(4), 1: presentPte(5) },
+  rcu = false,
+  table,
+  cached,
+  observed,
+  buffered,
+  machine = cpu,
+  others,
+}: Setup = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes, pmds: table === undefined ? {} : { 0: table }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
     other: actor(addressSpace, { input: { ptes: { 0: presentPte(6) }, vmas: [], cpumask: ['cpu', 'cpu1'] } }),
@@ -29,8 +54,16 @@ const rig = ({ mm = 'mm', ptes = { 0: presentPte(4), 1: presentPte(5) }, rcu = f
     net: answers(),
     rcu: answers(),
     observer: answers(),
+    ...(buffered ? { buffer: actor(storeBuffer, { input: { ordering: buffered }, choices: drains(2) }) } : {}),
     cpu: actor(machine, {
-      input: { mm, interconnect: 'net', ...(rcu ? { rcu: 'rcu' } : {}), ...(observed ? { observer: 'observer' } : {}), ...(cached ? { cached } : {}) },
+      input: {
+        mm,
+        interconnect: 'net',
+        ...(rcu ? { rcu: 'rcu' } : {}),
+        ...(observed ? { observer: 'observer' } : {}),
+        ...(buffered ? { storeBuffer: 'buffer' } : {}),
+        ...(cached ? { cached } : {}),
+      },
       choices: ['interrupt'],
     }),
     p: probe(),
@@ -685,6 +718,185 @@ describe('which tables are loaded', () => {
     const system = rig({ mm: null, cached: { mm: 'mm', tlb: { 0: entry(4) } } });
     expect(system.context('cpu')).toMatchObject({ cr3: null, loadedMm: null, ctxs: { mm: 1 }, tlb: { 'mm/0': entry(4) } });
     expect(access(system, 0)).toEqual(fault(0));
+  });
+});
+
+describe('a store buffer', () => {
+  const stored = (vpn: number, mm = 'mm'): object => ({ type: 'memory.access', mm, vpn, write: true, user: null });
+  const entryOf = (vpn: number, pfn: number): object => ({ location: `page${pfn}`, to: `page${pfn}`, message: stored(vpn) });
+  const entries = (system: Rig): unknown => system.context('buffer').entries;
+  const drain = (system: Rig): Rig => system.take('buffer', { type: 'drain', entry: 0 });
+  /** A store to page 0 is in the buffer; what was said before is left out. */
+  const withStore = (setup: Setup = {}): Rig => {
+    const system = rig({ buffered: 'tso', ...setup });
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
+    expect([entries(system), system.heard('page4')]).toEqual([[entryOf(0, 4)], []]);
+    return system;
+  };
+  /** What the CPU and its store buffer say, in order. */
+  const saying = (system: Rig, act: (system: Rig) => void): string[] => {
+    const said: string[] = [];
+    const listening = system.live.messages.subscribe(({ from, to, event }) => {
+      if (from === 'cpu' || from === 'buffer') said.push(`${to}: ${event.type}`);
+    });
+    act(system);
+    listening.unsubscribe();
+    return said;
+  };
+  const drained = ['buffer: fence', 'page4: memory.access', 'cpu: fenced'];
+
+  test.each([
+    ['that hits', 1],
+    ['that walks', 0],
+  ])('takes in a store %s: it has retired, and is in memory when it leaves', (_, before) => {
+    const system = rig({ buffered: 'tso' });
+    for (let time = 0; time < before; time++) {
+      access(system, 0, true);
+      drain(system);
+    }
+    const [writes, walks] = [system.heard('page4').length, system.heard('mm').length];
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
+    expect([entries(system), system.heard('page4').length, system.heard('mm').length]).toEqual([[entryOf(0, 4)], writes, walks + (1 - before)]);
+    expect(system.context('mm').ptes[0]).toEqual(presentPte(4, { dirty: true }));
+    drain(system);
+    expect([entries(system), system.heard('page4').slice(writes)]).toEqual([[], [stored(0)]]);
+    expect(system.context('page4').written).toBe(true);
+    expect([system.context('cpu').translated, system.context('cpu').walk, system.at('cpu')]).toEqual([null, null, expect.stringContaining('mmu.ready')]);
+  });
+
+  test('a retired store is answered once: its user hears no more when it is in memory', () => {
+    const system = drain(withStore());
+    expect([system.heard('p'), system.heard('cpu').filter(({ type }) => type === 'memory.value')]).toEqual([done(0, 4, true), []]);
+  });
+
+  test('a store that faults does not enter', () => {
+    const system = rig({ buffered: 'tso', ptes: { 0: presentPte(4, { write: false }) } });
+    expect([access(system, 0, true), entries(system), system.heard('page4')]).toEqual([fault(0), [], []]);
+  });
+
+  test('a load of what is there does not touch the memory, cached or not; another does', () => {
+    const system = withStore();
+    expect([access(system, 0), system.heard('page4')]).toEqual([done(0, 4), []]);
+    system.take('cpu', { type: 'evict', vpn: 0 });
+    expect([access(system, 0), system.heard('page4')]).toEqual([done(0, 4), []]);
+    expect([access(system, 1), system.heard('page5')]).toEqual([done(1, 5), [accessOf(1)]]);
+    drain(system);
+    expect([access(system, 0), system.heard('page4')]).toEqual([done(0, 4), [stored(0), accessOf(0)]]);
+    expect(system.said('cpu').filter((said) => said.startsWith('buffer: load'))).toEqual([
+      'buffer: load {"location":"page4"}',
+      'buffer: load {"location":"page4"}',
+      'buffer: load {"location":"page5"}',
+      'buffer: load {"location":"page4"}',
+    ]);
+  });
+
+  test('what counts is the page, not the address by which it is reached', () => {
+    const system = withStore({ ptes: { 0: presentPte(4), 1: presentPte(4) } });
+    expect([access(system, 1), system.heard('page4')]).toEqual([done(1, 4), []]);
+  });
+
+  test('accesses are answered to who made them', () => {
+    const system = withStore();
+    expect(system.say('q', 'cpu', { type: 'access', vpn: 0, write: false })).toEqual(done(0, 4));
+    expect(system.say('q', 'cpu', { type: 'access', vpn: 1, write: true })).toEqual(done(1, 5, true));
+    expect(system.say('q', 'cpu', { type: 'access', vpn: 1, write: false })).toEqual(done(1, 5));
+    expect(system.heard('p')).toEqual(done(0, 4, true));
+  });
+
+  test('that is full lets the oldest leave first', () => {
+    const system = withStore();
+    access(system, 1, true);
+    expect(system.heard('page4')).toEqual([]);
+    access(system, 1, true);
+    expect([entries(system), system.heard('page4'), system.heard('page5')]).toEqual([[entryOf(1, 5), entryOf(1, 5)], [stored(0)], []]);
+  });
+
+  test("under 'sc' a store is in memory when it retires", () => {
+    const system = rig({ buffered: 'sc' });
+    expect([access(system, 0, true), entries(system), system.heard('page4')]).toEqual([done(0, 4, true), [], [stored(0)]]);
+    expect([access(system, 0), system.heard('page4')]).toEqual([done(0, 4), [stored(0), accessOf(0)]]);
+  });
+
+  test.each([
+    ['flush_tlb_func', ipi(request(2)), ['mm: tlb_gen.read', 'net: ipi.ack']],
+    ['tlb_remove_table_smp_sync', tableSync(), ['net: ipi.ack']],
+  ])('is emptied by an interrupt before its function runs (%s)', (_, message, then) => {
+    const system = tell(nextGen(withStore()), message);
+    expect(saying(system, () => system.take('cpu', 'interrupt'))).toEqual([...drained, ...then]);
+    expect([entries(system), system.context('cpu').pending, system.at('cpu')]).toEqual([[], [], expect.stringContaining('interrupts.enabled')]);
+  });
+
+  test('an interrupt that nobody asked for is none', () => {
+    expect(withStore().can('cpu', 'interrupt')).toBe(false);
+  });
+
+  test('the safeguard: without it a store through a translation that was flushed is in memory after the acknowledgement', () => {
+    const careless = cpu.provide({ guards: { drainsOnInterrupt: () => false } });
+    const order = [cpu, careless].map((machine) => {
+      // Who zaps the page waits for the acknowledgement, and frees the page.
+      const system = tell(nextGen(withStore({ machine })), ipi(request(2)));
+      system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 0 });
+      system.take('cpu', 'interrupt');
+      expect([cached(system), system.heard('net')]).toEqual([[], [ack('flush')]]);
+      const left = system.heard('page4').length;
+      system.say('p', 'page4', 'folio.put');
+      if (system.can('buffer', { type: 'drain', entry: 0 })) drain(system);
+      return [left, system.bugs()];
+    });
+    expect(order).toEqual([
+      [1, []],
+      [0, ['BUG: a stale translation leads to a page that was freed']],
+    ]);
+  });
+
+  test.each<[string, Setup, (system: Rig) => void, string[], string[]]>([
+    ['a fault', {}, (system) => access(system, 7), ['mm: pte.walk'], ['p: access.fault']],
+    ['local_irq_save', {}, (system) => tell(system, 'irq.save'), [], []],
+    ['local_irq_save, before RCU is told', { rcu: true }, (system) => tell(system, 'irq.save'), [], ['rcu: rcu.read_lock']],
+    ['a flush by a path that runs here', {}, (system) => tell(nextGen(system), local(request(2))), [], ['mm: tlb_gen.read']],
+    ['a write to CR3', {}, (system) => tell(system, writeCr3('other', 1)), [], []],
+    ['a broadcast', {}, (system) => tell(system, invalidate(request(2))), [], []],
+  ])('is emptied by %s', (_, setup, act, before, then) => {
+    const system = withStore(setup);
+    expect(saying(system, act)).toEqual([...before, ...drained, ...then]);
+    expect(entries(system)).toEqual([]);
+  });
+
+  test('is asked to be empty by a fault where no tables are loaded, too', () => {
+    const system = rig({ buffered: 'tso', mm: null });
+    expect(saying(system, () => access(system, 0))).toEqual(['buffer: fence', 'cpu: fenced', 'p: access.fault']);
+  });
+
+  test.each<[string, (system: Rig) => void]>([
+    ['an eviction', (system) => system.take('cpu', { type: 'evict', vpn: 0 })],
+    ['a speculative walk', (system) => fill(system, 1)],
+    ['an IPI that is latched', (system) => tell(system, ipi(request(2)))],
+    ['local_irq_restore', (system) => tell(system, 'irq.restore')],
+  ])('is left alone by %s: what is there is translated already', (name, act) => {
+    const system = name === 'local_irq_restore' ? tell(rig({ buffered: 'tso' }), 'irq.save') : rig({ buffered: 'tso' });
+    access(system, 0, true);
+    act(system);
+    expect([entries(system), system.heard('page4')]).toEqual([[entryOf(0, 4)], []]);
+    expect(drain(system).heard('page4')).toEqual([stored(0)]);
+  });
+
+  test('where contents are judged a store counts when it leaves: it is judged by its address, and its value is in the page', () => {
+    const page4 = actor(folio, { input: { pfn: 4, refcount: 1, idle: 0, zone: 'normal', content: 'a.v0', coherence: 'judge' } });
+    const judge = actor(coherence, { input: { cells: { a: 'a.v0' }, places: { 'mm/0': { cell: 'a', read: true, write: true } } } });
+    const system = rig({ buffered: 'tso', others: { page4, judge } });
+    expect(access(system, 0, true)).toEqual(done(0, 4, true));
+    expect([system.context('page4').content, system.context('judge').cells.a.values]).toEqual(['a.v0', ['a.v0']]);
+    drain(system);
+    expect([system.context('page4').content, system.context('judge')]).toMatchObject([
+      'a.v1',
+      { broken: [], cells: { a: { values: ['a.v0', 'a.v1'], completed: 1 } } },
+    ]);
+    expect(system.heard('p')).toEqual(done(0, 4, true));
+    expect(access(system, 0)).toEqual([{ ...done(0, 4)[0], value: 'a.v1' }]);
+    // The right is withdrawn while a store is on its way.
+    access(system, 0, true);
+    system.say('p', 'judge', { type: 'place.protect', mm: 'mm', vpn: 0, read: true, write: false });
+    expect(drain(system).context('judge').broken).toEqual(['I4']);
   });
 });
 

@@ -13,6 +13,8 @@ interface Counts {
   /** What the judge of accesses says that the memory holds then; undefined: there is no judge. */
   judged?: string;
   device?: string;
+  mapping?: string;
+  protection?: { record: string; stable: boolean };
 }
 const rig = ({ idle = 0, judged, ...input }: Counts): Rig =>
   new Rig({
@@ -62,8 +64,10 @@ describe('a page that is there', () => {
     for (const message of ['folio.pin', 'folio.pin', 'folio.unpin', 'folio.add_rmap', 'folio.add_rmap', 'folio.remove_rmap'])
       expect(system.say('p', 'page', message)).toEqual([]);
     expect(counts(system)).toEqual({ refcount: 1, pincount: 1, mapcount: 1 });
+    expect(system.say('p', 'page', 'page.read')[0]?.pinned).toBe(true);
     system.say('p', 'page', 'folio.unpin');
     expect([counts(system), system.bugs()]).toEqual([{ refcount: 1, pincount: 0, mapcount: 1 }, []]);
+    expect(system.say('p', 'page', 'page.read')[0]?.pinned).toBeUndefined();
   });
 
   test('its memory can be used', () => {
@@ -274,6 +278,108 @@ describe('an access through a translation', () => {
   });
 });
 
+describe('page->mapping', () => {
+  const mapping = (system: Rig): unknown => system.say('p', 'page', 'folio.mapping');
+  const told = (of: string | null, record: string | null = null): Message[] => [{ type: 'folio.mapping', mapping: of, record }];
+  const countsOf = (system: Rig): unknown => system.say('p', 'page', 'page.read')[0];
+
+  test('is none for a private page; that of a page of a file is told, and that it is one', () => {
+    const [own, ofFile] = [rig({ refcount: 1 }), rig({ refcount: 1, mapping: 'f' })];
+    expect([mapping(own), mapping(ofFile)]).toEqual([told(null), told('f')]);
+    expect([countsOf(own), countsOf(ofFile)]).toEqual([
+      { type: 'page.counts', refcount: 1, mapcount: 0, idle: false },
+      { type: 'page.counts', refcount: 1, mapcount: 0, idle: false, file: true },
+    ]);
+  });
+
+  test('is set when the page joins a cache, and goes when it leaves', () => {
+    const system = rig({ refcount: 1 });
+    expect(system.say('q', 'page', { type: 'folio.set_mapping', mapping: 'f' })).toEqual([]);
+    expect(mapping(system)).toEqual(told('f'));
+    system.say('q', 'page', { type: 'folio.set_mapping', mapping: null });
+    expect(mapping(system)).toEqual(told(null));
+  });
+
+  test('is the record of a protected page, and the mapping again when the protection is broken', () => {
+    const system = rig({ refcount: 1, mapping: 'f' });
+    expect(system.say('q', 'page', { type: 'folio.protect', record: 'record3', stable: false })).toEqual([]);
+    expect([mapping(system), countsOf(system)]).toEqual([told(null, 'record3'), expect.objectContaining({ file: true, protection: 'record' })]);
+    expect(system.say('q', 'page', 'folio.unprotect')).toEqual([]);
+    expect([mapping(system), countsOf(system)]).toEqual([told('f'), { type: 'page.counts', refcount: 1, mapcount: 0, idle: false, file: true }]);
+  });
+
+  test('of a page that is handed out is none, nor is it protected or under writeback', () => {
+    const system = rig({ zone: 'normal', refcount: 1, mapping: 'f', protection: { record: 'record3', stable: true } });
+    for (const message of ['folio.start_writeback', 'folio.put', 'folio.prep_new']) system.say('q', 'page', message);
+    expect([mapping(system), countsOf(system)]).toEqual([told(null), { type: 'page.counts', refcount: 1, mapcount: 0, idle: false }]);
+    expect(system.context('page')).toMatchObject({ mapping: null, protection: null, writeback: null });
+  });
+});
+
+describe('a page whose bytes several share', () => {
+  const protection = { record: 'record3', stable: true };
+  const changed = ['BUG: a page whose bytes others share (KSM, deduplication) is stored to'];
+
+  test('says so, from the start or from when it is protected', () => {
+    const system = rig({ refcount: 1 });
+    system.say('q', 'page', { type: 'folio.protect', ...protection });
+    for (const page of [system, rig({ refcount: 1, protection })]) expect(page.say('p', 'page', 'page.read')[0]?.protection).toBe('stable');
+  });
+
+  test.each<[string, Message]>([
+    ['a CPU', access(true)],
+    ['a device', { type: 'memory.access', write: true }],
+    ['the kernel', { type: 'memory.write', value: 'a.v1' }],
+  ])('I7: must not be stored to by %s', (_, message) => {
+    const system = rig({ zone: 'normal', refcount: 1, content: 'a.v0', judged: 'a.v1', protection });
+    system.say('q', 'page', message);
+    expect([system.bugs(), system.context('page').content, system.heard('judge')]).toEqual([changed, 'a.v0', []]);
+  });
+
+  test('I7: the CPU that stores goes on', () => {
+    expect(rig({ refcount: 1, protection }).say('q', 'page', access(true))).toEqual([value(true)]);
+  });
+
+  test('may be read', () => {
+    const system = rig({ refcount: 1, content: 'a.v0', judged: 'a.v0', protection });
+    system.say('q', 'page', access(false));
+    expect(system.say('p', 'page', { type: 'memory.read', sample: false })).toEqual([{ type: 'memory.content', value: 'a.v0' }]);
+    expect(system.heard('judge')).toEqual([
+      { type: 'memory.accessed', access: accessOf(false), cpu: 'q', pfn: 3, content: 'a.v0', sampled: false, free: false },
+    ]);
+    expect(system.bugs()).toEqual([]);
+  });
+
+  test.each([
+    ['when the protection is broken', 'folio.unprotect'],
+    ['of which there are replicas only', { type: 'folio.protect', record: 'record3', stable: false }],
+  ])('may be stored to %s', (_, message) => {
+    const system = rig({ refcount: 1, content: 'a.v0', protection });
+    system.say('q', 'page', message);
+    system.say('q', 'page', { type: 'memory.write', value: 'a.v1' });
+    system.say('q', 'page', access(true));
+    expect([system.context('page').content, system.bugs()]).toEqual(['a.v1', []]);
+  });
+});
+
+describe('writeback', () => {
+  const ended = [{ type: 'writeback.ended' }];
+
+  test('is not waited for where there is none', () => {
+    expect(rig({ refcount: 1 }).say('p', 'page', 'folio.wait_writeback')).toEqual(ended);
+  });
+
+  test('is waited for until it ends; everybody who waits is woken, once', () => {
+    const system = rig({ refcount: 1 });
+    expect(system.say('q', 'page', 'folio.start_writeback')).toEqual([]);
+    for (const waiter of ['p', 'q']) expect(system.say(waiter, 'page', 'folio.wait_writeback')).toEqual([]);
+    system.say('p', 'page', 'folio.end_writeback');
+    expect([system.heard('p'), system.heard('q')]).toEqual([ended, ended]);
+    for (const message of ['folio.start_writeback', 'folio.end_writeback']) system.say('q', 'page', message);
+    expect([system.heard('p'), system.heard('q')]).toEqual([ended, ended]);
+  });
+});
+
 describe.each([0, 1])('a page that is idle at %i', (base) => {
   test('is idle when nobody but its mappings refers to it', () => {
     const isIdle = (counts: Counts): unknown => rig({ idle: base, ...counts }).say('p', 'page', 'page.read')[0]?.idle;
@@ -411,6 +517,9 @@ describe('a page of ZONE_NORMAL', () => {
       { type: 'folio.mark_dirty' },
       { type: 'folio.clean' },
       { type: 'folio.set_exclusive', exclusive: false },
+      { type: 'folio.set_mapping', mapping: null },
+      { type: 'folio.protect', record: 'record3', stable: true },
+      { type: 'folio.start_writeback' },
       { type: 'folio.free' },
       { type: 'memory.read', sample: false },
     ])('UAF: $type needs a reference', (message) => {

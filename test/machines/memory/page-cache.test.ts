@@ -141,6 +141,26 @@ test('what is stored is read and written slot by slot, whatever is in the cache'
   expect(system.context('mapping').folios).toEqual({ 0: 4 });
 });
 
+describe('an error of a write', () => {
+  const check = (system: Rig): unknown => system.say('p', 'mapping', 'mapping.check_error');
+  const error = (of: boolean): object[] => [{ type: 'mapping.error', error: of }];
+
+  test('is told to who asks first, and to nobody else', () => {
+    const system = cache();
+    expect(check(system)).toEqual(error(false));
+    expect(system.say('p', 'mapping', 'mapping.set_error')).toEqual([]);
+    expect([check(system), check(system)]).toEqual([error(true), error(false)]);
+  });
+
+  test('two errors are told as one; nothing else changes', () => {
+    const system = cache();
+    system.say('p', 'mapping', 'mapping.set_error');
+    system.say('p', 'mapping', 'mapping.set_error');
+    expect([check(system), check(system)]).toEqual([error(true), error(false)]);
+    expect(system.context('mapping')).toMatchObject({ folios: { 0: 4 }, stored: { 0: 'a.v0', 1: 'b.v0' }, error: false });
+  });
+});
+
 test('every transition was taken', () => {
   expect(untaken(pageCache)).toEqual([]);
 });

@@ -27,18 +27,23 @@ interface Setup {
   childTask?: string;
   area?: Area;
   page4?: object;
+  /** What the allocator hands out, call by call: a pinned page is looked for. */
+  allocated?: number[][];
   machine?: typeof copyPageRange;
   others?: Actors;
 }
 
-const rig = ({ pte, judged = false, notified = false, childTask, area, page4, machine = copyPageRange, others = {} }: Setup): Rig =>
+const rig = ({ pte, judged = false, notified = false, childTask, area, page4, allocated, machine = copyPageRange, others = {} }: Setup): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes: pte ? { 3: pte } : {}, vmas: [3], cpumask: [], ...(area ? { areas: { 3: area } } : {}) } }),
     child: actor(addressSpace, { input: { ptes: {}, vmas: [3], cpumask: [] } }),
     mmap_lock: actor(rwsem),
     ptl: actor(spinlock),
     page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, zone: 'normal', anonExclusive: true, ...page4 } }),
+    page5: actor(folio, { input: { pfn: 5, refcount: 1, idle: 0, zone: 'normal' } }),
     lock4: actor(folioLock),
+    alloc: returns(...(allocated ?? []).map((pfns) => ({ pfns }))),
+    put: actor(putPage, { input: {} }),
     notifier: returns({ ok: true }),
     flush: returns(),
     coherence: actor(coherence, { input: { cells: { x: 'x.v0' }, places: { 'mm/3': { cell: 'x', read: true, write: true } } } }),
@@ -46,6 +51,7 @@ const rig = ({ pte, judged = false, notified = false, childTask, area, page4, ma
       input: {
         ...{ mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', flush: 'flush', child: 'child', coherence: judged ? 'coherence' : null },
         ...{ folioLocks: { 4: 'lock4' }, ...(notified ? { notifier: 'notifier' } : {}), ...(childTask ? { childTask } : {}) },
+        ...(allocated ? { allocPages: 'alloc', putPage: 'put' } : {}),
       },
     }),
     p: probe(),
@@ -64,6 +70,7 @@ const page = (system: Rig): unknown => {
 };
 function expectAtRest(system: Rig, ok = true): void {
   expect(system.context('fork')).toMatchObject({ caller: '', vpn: -1, pte: { kind: 'none' }, writable: false, dirty: false, ok: true });
+  expect(system.context('fork')).toMatchObject({ prealloc: null, copied: false });
   expect([system.context('mmap_lock'), system.context('ptl'), system.context('lock4').owner]).toEqual([
     { writer: null, readers: [], waiters: [] },
     { owner: null, waiters: [] },
@@ -470,6 +477,115 @@ describe('a page in the memory of a device', () => {
       ...end,
     ]);
     expect([ptes(system), page(system)]).toEqual([[shared, shared], { refcount: 2, mapcount: 2, anonExclusive: false }]);
+    expectAtRest(system);
+  });
+});
+
+describe('a page that may be pinned is looked for', () => {
+  const area: Area = { mapping: 'swap', index: 0, anonymous: true, read: true, write: true };
+  const setup: Setup = { pte: presentPte(4), area, page4: { content: 'x.v0' }, allocated: [[5]] };
+  const pin = (system: Rig): Rig => {
+    for (const message of ['folio.try_get', 'folio.pin']) system.say('p', 'page4', message);
+    return system;
+  };
+  const pinned = (more: Setup = {}): Rig => call(pin(rig({ ...setup, ...more }))).settle();
+  const asks = 'page4: page.read';
+  const again = ['ptl: unlock', 'alloc: call', 'ptl: lock', 'mm: pte.read {"vpn":3}', asks];
+  const copyPte = presentPte(5, { dirty: true });
+  const copying = [
+    'mm: vma.find {"vpn":3}',
+    ...['page4: memory.read {"sample":false}', 'page5: memory.write {"value":"x.v0"}', 'page5: folio.add_rmap'],
+    ...['page5: folio.set_exclusive {"exclusive":true}', set('child', copyPte)],
+  ];
+  const sharing = ['page4: folio.ref_inc', 'page4: folio.add_rmap', 'page4: folio.set_exclusive {"exclusive":false}', wrprotect, set('child', readOnly)];
+
+  test('it is copied for the child at once: the pte of the parent stays as it is, and the child has a page of its own', () => {
+    const system = pinned();
+    expect(system.said('fork')).toEqual([...begin, asks, ...again, ...copying, ...end]);
+    expect([ptes(system), page(system)]).toEqual([[presentPte(4), copyPte], { refcount: 2, mapcount: 1, anonExclusive: true }]);
+    expect(system.context('page5')).toMatchObject({ refcount: 1, mapcount: 1, anonExclusive: true, content: 'x.v0' });
+    expectAtRest(system);
+  });
+
+  test('memory is allocated without the page-table lock; mmap_lock is kept', () => {
+    const system = pinned({ others: { alloc: answers() } });
+    expect([system.at('fork'), system.can('fork', 'step'), system.context('ptl').owner, system.context('mmap_lock').writer]).toEqual([
+      ...['folio_prealloc', false, null, 'fork'],
+    ]);
+  });
+
+  test('no memory: there is no child, and nothing has changed', () => {
+    const system = pinned({ allocated: [[]], childTask: 'p' });
+    expect(system.said('fork')).toEqual([...begin, asks, 'ptl: unlock', 'alloc: call', ...end.slice(1, -1), 'p: return {"ok":false}']);
+    expect([ptes(system), page(system)]).toEqual([[presentPte(4), undefined], { refcount: 2, mapcount: 1, anonExclusive: true }]);
+    expectAtRest(system, false);
+  });
+
+  test('where the VMA allows no store, nor does the pte of the child', () => {
+    expect(ptes(pinned({ pte: readOnly, area: { ...area, write: false } }))).toEqual([readOnly, presentPte(5, { write: false, dirty: true })]);
+  });
+
+  test.each<[string, Setup, string[]]>([
+    ['is not pinned', {}, []],
+    ['is pinned, but shared already', { page4: { refcount: 3, mapcount: 2, anonExclusive: false } }, ['folio.pin']],
+  ])('one that %s is shared, in one step with the look', (_, more, messages) => {
+    const system = rig({ ...setup, ...more });
+    for (const message of messages) system.say('p', 'page4', message);
+    expect(call(system).stepTo('fork', 'folio_try_dup_anon_rmap_pte').take('fork', 'step').at('fork')).toBe('set_pte_at');
+    expect(system.settle().said('fork')).toEqual([...begin, asks, ...sharing, ...end]);
+    expect([ptes(system), system.heard('alloc')]).toEqual([[readOnly, readOnly], []]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, string]>([
+    ['unpinned', 'folio.unpin'],
+    ['swapped out', 'pte'],
+  ])('one that is %s while memory is allocated: no copy, and the memory goes back', (_, message) => {
+    const system = call(pin(rig(setup)))
+      .stepTo('fork', 'copy_pte_range')
+      .stepTo('fork', 'pte_unmap_unlock_again')
+      .take('fork', 'step');
+    expect(system.at('fork')).toBe('copy_pte_range');
+    const entry: Pte = { kind: 'swap', slot: 1 };
+    if (message === 'pte') system.say('p', 'mm', { type: 'pte.set', vpn: 3, pte: entry });
+    else system.say('p', 'page4', message);
+    system.settle();
+    expect(system.said('fork').slice(-5)).toEqual(['ptl: unlock', 'put: call {"pfn":5,"pinned":false}', ...end.slice(1)]);
+    expect([ptes(system), system.at('page5')]).toEqual([message === 'pte' ? [entry, entry] : [readOnly, readOnly], 'free']);
+    expectAtRest(system);
+  });
+
+  test('an entry that is restored is looked at, too', () => {
+    const system = forked({ ...setup, pte: { kind: 'devexcl', pfn: 4, write: true } });
+    expect(system.said('fork').filter((said) => said === asks)).toHaveLength(2);
+    expect(ptes(system)).toEqual([readOnly, readOnly]);
+    expectAtRest(system);
+  });
+
+  test('a store of the parent that comes after the copy is not that of the child: the copy is its own from the moment it was made', () => {
+    const system = call(pin(rig({ ...setup, judged: true })))
+      .stepTo('fork', 'folio_try_dup_anon_rmap_pte')
+      .stepTo('fork', 'copy_pte_range');
+    system.stepTo('fork', 'copy_present_page').take('fork', 'step');
+    const access = { write: true, mm: 'mm', vpn: 3, user: null };
+    system.say('p', 'coherence', { type: 'memory.accessed', access, cpu: 'cpu', pfn: 4, content: 'x.v0', sampled: false, free: false });
+    expect(
+      system
+        .settle()
+        .said('fork')
+        .filter((said) => said.startsWith('coherence')),
+    ).toEqual(['coherence: place.fork {"mm":"mm","vpn":3,"child":"child"}']);
+    expectAtRest(system);
+    const read = { write: false, mm: 'child', vpn: 3, user: null };
+    system.say('p', 'coherence', { type: 'memory.accessed', access: read, cpu: 'cpu', pfn: 5, content: 'x.v0', sampled: false, free: false });
+    expect([system.context('coherence').broken, system.context('coherence').cells.x.values]).toEqual([[], ['x.v0', 'x.v1']]);
+  });
+
+  test('it can be called again: for a page that is there now, and shared', () => {
+    const system = pinned();
+    system.say('p', 'page4', 'folio.unpin');
+    call(system).settle();
+    expect(ptes(system)).toEqual([readOnly, readOnly]);
     expectAtRest(system);
   });
 });

@@ -1,4 +1,4 @@
-import { coherence, folio, folioLock, genericPerformWrite, pageCache, putPage } from '../../../machines/index.js';
+import { coherence, folio, folioLock, genericPerformWrite, pageCache, protectionRecord, putPage } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -10,6 +10,8 @@ interface Setup {
   allocated?: number[][];
   luf?: boolean;
   debug?: boolean;
+  /** Pages may be protected by a record. */
+  protects?: boolean;
   machine?: typeof genericPerformWrite;
   others?: Actors;
 }
@@ -19,7 +21,7 @@ const page = (pfn: number): Actors => ({
   [`lock${pfn}`]: actor(folioLock),
 });
 
-const rig = ({ cached, allocated = [], luf = true, debug = false, machine = genericPerformWrite, others = {} }: Setup): Rig =>
+const rig = ({ cached, allocated = [], luf = true, debug = false, protects = false, machine = genericPerformWrite, others = {} }: Setup): Rig =>
   new Rig({
     ...page(4),
     ...page(5),
@@ -39,6 +41,7 @@ const rig = ({ cached, allocated = [], luf = true, debug = false, machine = gene
         lufFlush: luf ? 'luf_flush' : null,
         debug: debug ? 'debug' : null,
         task: 'task0',
+        ...(protects ? { breakProtection: 'break' } : {}),
       },
     }),
     p: probe(),
@@ -204,6 +207,87 @@ describe('LUF: a stale translation still shows what the file held before', () =>
     const [begin, ...rest] = copy(4);
     expect(system.said('write')).toEqual([...get(4), begin, 'debug: luf.content {"mapping":"file","index":2}', ...rest, ...end(4)]);
     expectAtRest(system, { 4: 1 });
+  });
+});
+
+describe('pages may be protected by a record', () => {
+  const ask = (pfn: number): string[] => [look, `page${pfn}: folio.try_get`, `lock${pfn}: lock`, `page${pfn}: folio.mapping`];
+  const lists = 'record4: record.lists {"mapping":"file","index":2}';
+  const callBreak = 'break: call {"pfn":4,"vpn":null,"mapping":"file","index":2}';
+  /** Page 4 stands in these files; with several it is protected. */
+  const owned = (setup: Setup, ...owners: string[]): Rig => {
+    const others = { record4: actor(protectionRecord), break: answers(), ...setup.others };
+    const system = rig({ cached: 4, luf: false, protects: true, ...setup, others });
+    system.say('p', 'page4', { type: 'folio.set_mapping', mapping: owners[0] as string });
+    if (owners.length === 1) return system;
+    for (const mapping of owners) system.say('p', 'record4', { type: 'record.add_slot', slot: { mapping, index: 2 } });
+    system.say('p', 'page4', { type: 'folio.protect', record: 'record4', stable: true });
+    return system;
+  };
+  /** The file gets page 5 in the place of page 4, and break_protection returns. */
+  const breakIt = (system: Rig): Rig => {
+    system.say('p', 'record4', { type: 'record.remove_slot', slot: { mapping: 'file', index: 2 } });
+    system.say('p', 'page5', { type: 'folio.set_mapping', mapping: 'file' });
+    system.say('p', 'file', { type: 'slot.replace', index: 2, pfn: 5 });
+    return system;
+  };
+
+  test('one that is alone in its file: the page is asked, not the slot', () => {
+    const system = call(owned({}, 'file')).settle();
+    expect(system.said('write')).toEqual([...ask(4), ...copy(4), ...end(4)]);
+    expectAtRest(system, { 4: 1 });
+  });
+
+  test.each([
+    ['truncated meanwhile', null],
+    ["another file's by now", 'other'],
+  ])('one that is %s: unlocks, gives the reference back, looks again', (_, mapping) => {
+    const system = owned({ allocated: [[5]] }, 'file');
+    system.say('p', 'lock4', 'lock');
+    call(system).settle();
+    system.say('p', 'page4', { type: 'folio.set_mapping', mapping });
+    system.say('p', 'file', { type: 'slot.delete', index: 2 });
+    system.say('p', 'lock4', 'unlock');
+    const added = read(5).toSpliced(5, 0, 'page5: folio.set_mapping {"mapping":"file"}');
+    expect(system.settle().said('write')).toEqual([...ask(4), 'lock4: unlock', put(4), ...added, ...copy(5), ...end(5)]);
+    expect(system.context('page5').mapping).toBe('file');
+    expectAtRest(system, { 4: 1, 5: 1 });
+  });
+
+  test('one that others share: locked no more, its protection is broken, then the page is looked up again', () => {
+    const system = call(owned({}, 'file', 'other')).settle();
+    expect([system.at('write'), system.can('write', 'step')]).toEqual(['break_protection', false]);
+    expect([system.context('lock4').owner, system.context('page4').refcount, cell(system)]).toEqual([null, 1, untouched]);
+    breakIt(system).say('p', 'write', { type: 'return', ok: true });
+    const broken = [...ask(4), lists, 'lock4: unlock', put(4), callBreak];
+    expect(system.settle().said('write')).toEqual([...broken, ...ask(5), ...copy(5), ...end(5)]);
+    expect([system.context('page4').content, system.context('page5').content]).toEqual(['f.v0', 'f.v1']);
+    expectAtRest(system, { 4: 1, 5: 1 });
+  });
+
+  test('one that others share, and the file no more: looks again', () => {
+    const system = owned({}, 'file', 'other', 'third');
+    system.say('p', 'lock4', 'lock');
+    call(system).settle();
+    breakIt(system).say('p', 'lock4', 'unlock');
+    expect(system.settle().said('write')).toEqual([...ask(4), lists, 'lock4: unlock', put(4), ...ask(5), ...copy(5), ...end(5)]);
+    expect([system.context('page4').content, system.heard('break')]).toEqual(['f.v0', []]);
+    expectAtRest(system, { 4: 1, 5: 1 });
+  });
+
+  test('row W9: who does not break the protection changes the bytes of all', () => {
+    const machine = genericPerformWrite.provide({ guards: { breaksProtection: () => false } });
+    const system = call(owned({ machine }, 'file', 'other')).stepTo('write', 'copy_page_from_iter_atomic');
+    expect([system.said('write').at(-1), system.heard('break')]).toEqual([lists, []]);
+    expect(system.take('write', 'step').bugs()).toEqual(['BUG: a page whose bytes others share (KSM, deduplication) is stored to']);
+  });
+
+  test('row W14: who does not know records takes the page for truncated, and looks for it for ever', () => {
+    const machine = genericPerformWrite.provide({ guards: { knowsRecord: () => false } });
+    const system = call(owned({ machine }, 'file', 'other'));
+    for (let round = 0; round < 3; round++) system.stepTo('write', 'unlock_gone').take('write', 'step').settle('put');
+    expect(system.said('write')).toEqual([0, 1, 2].flatMap(() => [...ask(4), 'lock4: unlock', put(4)]));
+    expect([system.at('write'), cell(system)]).toEqual(['write_begin', untouched]);
   });
 });
 

@@ -452,6 +452,78 @@ describe('without one of its safeguards', () => {
   });
 });
 
+describe('a pin that is only for reading', () => {
+  const readOnly = presentPte(4, { write: false });
+  const pinToRead = (setup: Setup, page4: object = {}): Rig => {
+    const system = rig({
+      ptes: { 0: readOnly },
+      others: { page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, ...page4 } }) },
+      ...setup,
+    });
+    system.say('p', 'gup', { type: 'call', vpns: [0], write: false });
+    return system;
+  };
+  const taken = [
+    ...['mm: pte.read {"vpn":0}', 'page4: page.head', 'page4: folio.try_get', 'page4: page.head', 'page4: folio.pin', 'mm: pte.read {"vpn":0}'],
+    'page4: page.read',
+  ];
+  const walk = (system: Rig): string[] => system.said('gup').filter((said) => /^page4|pte/.test(said));
+  const shared = { protection: { record: 'record4', stable: true } };
+
+  test.each<[string, object]>([
+    ['that is exclusive', { anonExclusive: true }],
+    ['of a file', { mapping: 'file' }],
+  ])('takes a page %s by a read-only pte; it asks the page after it has read the pte again', (_, page4) => {
+    const system = pinToRead({}, page4).settle();
+    expect([walk(system), returned(system), slowCalls(system), counts(system, 4)]).toEqual([taken, [[4]], [], [2, 1]]);
+    oneSection(system);
+  });
+
+  test.each<[string, object]>([
+    ['private, and not exclusive', {}],
+    ['that KSM shares', shared],
+    ['of a file that is shared with another file', { mapping: 'file', ...shared }],
+    ['of which there are replicas', { anonExclusive: true, protection: { record: 'record4', stable: false } }],
+  ])('leaves a page %s to the slow path, and says that it reads', (_, page4) => {
+    const system = pinToRead({}, page4).settle();
+    expect([walk(system), returned(system), system.heard('slow')]).toEqual([taken, [[77]], [{ type: 'call', vpns: [0], write: false }]]);
+    expect([counts(system, 4), system.at('gup')]).toEqual([[1, 0], 'idle']);
+    oneSection(system);
+  });
+
+  test('asks in a step of its own: who clears the flag in between is seen', () => {
+    const system = pinToRead({}, { anonExclusive: true }).stepTo('gup', 'gup_must_unshare');
+    system.say('p', 'page4', { type: 'folio.set_exclusive', exclusive: false });
+    expect([slowCalls(system.settle()), counts(system, 4)]).toEqual([[[0]], [1, 0]]);
+  });
+
+  test('needs no look at the page where the pte is writable, nor for FOLL_GET', () => {
+    const writable = pinToRead({ ptes: { 0: presentPte(4) } }).settle();
+    const got = pinToRead({ pin: false }).settle();
+    expect([walk(writable).includes('page4: page.read'), walk(got).includes('page4: page.read')]).toEqual([false, false]);
+    expect([returned(writable), returned(got), counts(writable, 4), counts(got, 4)]).toEqual([[[4]], [[4]], [2, 1], [2, 0]]);
+  });
+
+  test('a pte that has changed is not taken, whatever the page says', () => {
+    const system = pinToRead({}, { anonExclusive: true }).stepTo('gup', 'ptep_get_lockless_again');
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: { ...readOnly, dirty: true } });
+    expect([slowCalls(system.settle()), counts(system, 4), walk(system).at(-1)]).toEqual([[[0]], [1, 0], 'mm: pte.read {"vpn":0}']);
+  });
+
+  test('is forgotten: a call that says nothing is for a store, which a read-only pte does not allow', () => {
+    const system = pinToRead({}, { anonExclusive: true }).settle();
+    call(system, 0).settle();
+    expect([returned(system), system.heard('slow')]).toEqual([[[4], [77]], [{ type: 'call', vpns: [0] }]]);
+    system.say('p', 'gup', { type: 'call', vpns: [0], write: true });
+    expect(system.settle().heard('slow').at(-1)).toEqual({ type: 'call', vpns: [0], write: true });
+  });
+
+  test('row W6r: a page that others share is pinned', () => {
+    const system = pinToRead({ gup: gupFast.provide({ guards: { mustUnshare: () => false } }) }, shared).settle();
+    expect([returned(system), counts(system, 4)]).toEqual([[[4]], [2, 1]]);
+  });
+});
+
 test('every transition was taken', () => {
   expect(untaken(gupFast)).toEqual([]);
 });

@@ -6,6 +6,8 @@ import { type Actors, Rig, untaken } from '../rig.js';
 interface Setup {
   ptes?: Record<string, Pte>;
   pin?: boolean;
+  unshares?: boolean | undefined;
+  gup?: typeof gupSlow;
   areas?: Record<string, Area>;
   others?: Actors;
 }
@@ -13,7 +15,7 @@ interface Setup {
 const pagemaps = { 4: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' }, 5: { pgmap: 'a', tryget: 'a.tryget', put: 'a.put' } };
 const page = (pfn: number, refcount = 1): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount, idle: 0 } }) });
 
-const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, areas = {}, others = {} }: Setup = {}): Rig =>
+const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, unshares, gup = gupSlow, areas = {}, others = {} }: Setup = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes, vmas: [0, 1], areas, cpumask: [] } }),
     mmap_lock: actor(rwsem),
@@ -24,7 +26,9 @@ const rig = ({ ptes = { 0: presentPte(4), 1: presentPte(5) }, pin = true, areas 
     'a.tryget': returns({ ok: true }),
     'a.put': returns(),
     fault: returns({ ok: false }),
-    gup: actor(gupSlow, { input: { mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', pagemaps, fault: 'fault', pin } }),
+    gup: actor(gup, {
+      input: { mm: 'mm', mmapLock: 'mmap_lock', ptl: 'ptl', pagemaps, fault: 'fault', pin, ...(unshares === undefined ? {} : { unshares }) },
+    }),
     p: probe(),
     ...others,
   });
@@ -39,7 +43,7 @@ const counts = (system: Rig, pfn: number): number[] => [system.context(`page${pf
 function expectAtRest(system: Rig): void {
   expect(system.context('mmap_lock')).toEqual({ writer: null, readers: [], waiters: [] });
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
-  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], write: false, pages: [], pfn: -1, held: null });
+  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], write: false, pages: [], pfn: -1, unshare: false, held: null });
   expect(system.heard('a.put')).toHaveLength(system.heard('a.tryget').length);
   expect(system.said('gup').filter((said) => said === 'mmap_lock: down_read')).toHaveLength(1);
   expect(system.at('gup')).toBe('idle');
@@ -214,6 +218,90 @@ describe('FOLL_WRITE', () => {
     const system = store(rig({ areas: { 0: area, 1: { ...area, write: false } } }), 0, 1);
     expect([returned(system), system.heard('fault')]).toEqual([[[4]], []]);
     expectAtRest(system);
+  });
+});
+
+describe('a pin for reading, since 5.19', () => {
+  const readOnly = (pfn: number): Pte => presentPte(pfn, { write: false });
+  const pinToRead = (setup: Setup, page4: object = {}): Rig => {
+    const system = rig({
+      ptes: { 0: readOnly(4) },
+      unshares: true,
+      ...setup,
+      others: { page4: actor(folio, { input: { pfn: 4, refcount: 1, mapcount: 1, idle: 0, ...page4 } }), fault: answers(), ...setup.others },
+    });
+    system.say('p', 'gup', { type: 'call', vpns: [0], write: false });
+    return system.settle();
+  };
+  const stable = { protection: { record: 'record4', stable: true } };
+  const unshare = [{ type: 'call', vpn: 0, unshare: true }];
+
+  test.each<[string, object]>([
+    ['that is exclusive', { anonExclusive: true }],
+    ['of a file', { mapping: 'file' }],
+  ])('takes a page %s, when it has asked it under the page-table lock', (_, page4) => {
+    const system = pinToRead({}, page4);
+    expect(system.said('gup').slice(3, -3)).toEqual([
+      'mm: pte.read {"vpn":0}',
+      'page4: page.read',
+      'page4: page.head',
+      'page4: folio.try_get',
+      'page4: folio.pin',
+    ]);
+    expect([returned(system), system.heard('fault')]).toEqual([[[4]], []]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, object]>([
+    ['private, and not exclusive', {}],
+    ['that KSM shares', stable],
+    ['of a file that is shared with another file', { mapping: 'file', ...stable }],
+  ])('a page %s is unshared by a fault first, without the page-table lock; then it looks again', (_, page4) => {
+    const system = pinToRead({}, page4);
+    expect([system.at('gup'), system.can('gup', 'step'), system.context('ptl').owner, system.heard('fault'), counts(system, 4)]).toEqual([
+      ...['handle_mm_fault', false, null, unshare, [1, 0]],
+    ]);
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: readOnly(5) });
+    system.say('p', 'page5', { type: 'folio.set_exclusive', exclusive: true });
+    system.say('p', 'gup', { type: 'return', ok: true });
+    expect([returned(system.settle()), counts(system, 5), system.heard('fault')]).toEqual([[[5]], [2, 1], unshare]);
+    expectAtRest(system);
+  });
+
+  test('a page that is gone after that is faulted in as any', () => {
+    const system = pinToRead({});
+    system.say('p', 'mm', { type: 'pte.set', vpn: 0, pte: { kind: 'none' } });
+    system.say('p', 'gup', { type: 'return', ok: true });
+    expect(system.settle().heard('fault')).toEqual([...unshare, { type: 'call', vpn: 0 }]);
+    system.say('p', 'gup', { type: 'return', ok: false });
+    expect(returned(system.settle())).toEqual([[]]);
+    expectAtRest(system);
+  });
+
+  test('no memory for the copy: no page', () => {
+    const system = pinToRead({ others: { fault: returns({ ok: false }) } });
+    expect([returned(system), system.heard('fault'), counts(system, 4)]).toEqual([[[]], unshare, [1, 0]]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, Setup]>([
+    ['the pte is writable', { ptes: { 0: presentPte(4) } }],
+    ['it takes a reference only', { pin: false }],
+    ['up to 5.18', { unshares: false }],
+    ['it is not said', { unshares: undefined }],
+    ['row W6r', { gup: gupSlow.provide({ guards: { mustUnshare: () => false } }) }],
+  ])('%s: the page is taken, shared or not', (_, setup) => {
+    const system = pinToRead(setup, stable);
+    expect([returned(system), system.heard('fault')]).toEqual([[[4]], []]);
+    expectAtRest(system);
+  });
+
+  test('for a store the fault is one for a store', () => {
+    const system = pinToRead({}, stable);
+    system.say('p', 'gup', { type: 'return', ok: false });
+    system.settle();
+    system.say('p', 'gup', { type: 'call', vpns: [0], write: true });
+    expect(system.settle().heard('fault')).toEqual([...unshare, { type: 'call', vpn: 0, write: true }]);
   });
 });
 

@@ -1,4 +1,16 @@
-import { type Area, addressSpace, folio, folioLock, handlePteFault, type Pte, pageCache, presentPte, putPage, spinlock } from '../../../machines/index.js';
+import {
+  type Area,
+  addressSpace,
+  folio,
+  folioLock,
+  handlePteFault,
+  type Pte,
+  pageCache,
+  presentPte,
+  protectionRecord,
+  putPage,
+  spinlock,
+} from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -7,6 +19,8 @@ interface Counts {
   refcount: number;
   mapcount?: number;
   anonExclusive?: boolean;
+  mapping?: string;
+  protection?: { record: string; stable: boolean };
 }
 interface Setup {
   pte?: Pte;
@@ -21,6 +35,8 @@ interface Setup {
   notified?: boolean;
   restores?: boolean;
   migrates?: boolean;
+  /** Pages may be protected; page->mapping is asked. */
+  protects?: boolean;
   machine?: typeof handlePteFault;
   others?: Actors;
 }
@@ -48,12 +64,14 @@ const rig = ({ pte, area = file, cached = false, allocated = [], machine = handl
     notifier: returns({ ok: true }),
     restore: returns(),
     migrate: returns(),
+    break: returns({ ok: true }),
+    record4: actor(protectionRecord),
     fault: actor(machine, {
       input: {
         ...{ mm: 'mm', ptl: 'ptl', folioLocks: { 4: 'lock4', 5: 'lock5' }, allocPages: 'alloc_pages', putPage: 'put', anonFault: 'anon_fault' },
         ...{ flush: 'flush', lufFlush: setup.luf === false ? null : 'luf_flush', debug: setup.debug ? 'debug' : null, task: 'task0' },
         ...{ ...(setup.notified ? { notifier: 'notifier' } : {}), ...(setup.restores ? { restoreExclusive: 'restore' } : {}) },
-        ...(setup.migrates ? { migrateToRam: 'migrate' } : {}),
+        ...{ ...(setup.migrates ? { migrateToRam: 'migrate' } : {}), ...(setup.protects ? { breakProtection: 'break' } : {}) },
       },
     }),
     p: probe(),
@@ -74,7 +92,7 @@ const counts = (system: Rig, pfn: number): unknown => {
 const waits = (system: Rig): unknown => [system.at('fault'), system.can('fault', 'step'), system.context('ptl').owner, system.context('lock4').owner];
 function expectAtRest(system: Rig, ok = true): void {
   expect(system.context('fault')).toMatchObject({ caller: '', vpn: -1, write: false, area: null, orig: { kind: 'none' }, pfn: -1 });
-  expect(system.context('fault')).toMatchObject({ exclusive: false, ok: false });
+  expect(system.context('fault')).toMatchObject({ exclusive: false, unshare: false, ok: false });
   for (const lock of ['ptl', 'lock4', 'lock5']) expect([lock, system.context(lock)]).toEqual([lock, { owner: null, waiters: [] }]);
   expect([system.at('fault'), system.heard('p').at(-1), system.bugs()]).toEqual(['idle', { type: 'return', ok }, []]);
 }
@@ -740,6 +758,15 @@ describe('do_numa_page: a pte without access in a VMA that allows it', () => {
     }
   });
 
+  test('stays read-only where there are copies of the page, though it is exclusive to its process', () => {
+    const copied: Setup = { area: anonymous, page4: { refcount: 1, mapcount: 1, anonExclusive: true, protection: { record: 'record4', stable: false } } };
+    for (const protects of [true, false]) {
+      const system = load({ ...copied, protects, pte: hint(true) });
+      expect(pte(system)).toEqual(presentPte(4, { write: !protects, dirty: true }));
+      expectAtRest(system);
+    }
+  });
+
   test('LUF: what is owed is paid under the page-table lock before it may be written', () => {
     const system = load({ ...private4(true), pte: hint(true), others: { luf_flush: answers() } });
     expect([waits(system), pte(system)]).toEqual([['numa_luf_flush', false, 'fault', null], hint(true)]);
@@ -769,6 +796,220 @@ describe('do_numa_page: a pte without access in a VMA that allows it', () => {
   test('in a VMA without access it is no hint (PROT_NONE)', () => {
     const system = load({ ...private4(true), area: { ...readOnlyArea, read: false }, pte: hint(true) });
     expect([pte(system), system.said('fault')]).toEqual([hint(true), [...begin, done]]);
+    expectAtRest(system);
+  });
+});
+
+describe('FAULT_FLAG_UNSHARE', () => {
+  const unshare = (setup: Setup): Rig => {
+    const system = rig({ luf: false, ...setup });
+    system.say('p', 'fault', { type: 'call', vpn: 3, unshare: true });
+    return system.settle();
+  };
+  const stable = { ...shared, page4: { refcount: 2, mapcount: 2, protection: { record: 'record4', stable: true } } };
+
+  test.each<[string, Setup]>([
+    ['that others may map', shared],
+    ['that KSM shares', stable],
+    ['that KSM shares, where pages may be protected for other reasons', { ...stable, protects: true }],
+  ])('private memory %s: a copy that is exclusive, and neither writable nor dirty', (_, setup) => {
+    const system = unshare(setup);
+    expect([pte(system), counts(system, 4), counts(system, 5)]).toEqual([
+      presentPte(5, { write: false }),
+      { refcount: 1, mapcount: 1 },
+      { refcount: 1, mapcount: 1 },
+    ]);
+    expect([system.context('page5').anonExclusive, system.context('page5').content, system.heard('break')]).toEqual([true, 'v4', []]);
+    expectAtRest(system);
+  });
+
+  test('a page that is exclusive already stays as it is', () => {
+    const system = unshare(exclusive);
+    expect(system.said('fault')).toEqual([...begin, ...lockPtl, 'page4: page.read', 'ptl: unlock', done]);
+    expect(pte(system)).toEqual(readOnly);
+    expectAtRest(system);
+  });
+
+  test('so does one that may be written', () => {
+    const system = unshare({ ...exclusive, pte: presentPte(4) });
+    expect([system.said('fault'), pte(system)]).toEqual([[...begin, done], presentPte(4)]);
+    expectAtRest(system);
+  });
+
+  test('is forgotten: a store to the same page that follows makes it writable', () => {
+    const system = call(unshare(exclusive), true).settle();
+    expect(pte(system)).toEqual(writable(4));
+    expectAtRest(system);
+  });
+
+  test('no memory for the copy', () => {
+    const system = unshare({ ...shared, allocated: [[]] });
+    expect([pte(system), counts(system, 4)]).toEqual([readOnly, { refcount: 2, mapcount: 2 }]);
+    expectAtRest(system, false);
+  });
+});
+
+describe('a private page that is shared by KSM', () => {
+  test.each([true, false])('is copied by a store, never used again in place (pages may be protected for other reasons: %s)', (protects) => {
+    const page4 = { refcount: 2, mapcount: 2, protection: { record: 'record4', stable: true } };
+    const system = store({ ...shared, page4, protects });
+    expect([pte(system), system.context('page5').content, system.heard('break')]).toEqual([writable(5), 'v4', []]);
+    expectAtRest(system);
+  });
+});
+
+describe('a private page of which there are replicas', () => {
+  const replicated: Setup = {
+    ...exclusive,
+    page4: { refcount: 2, mapcount: 2, anonExclusive: true, protection: { record: 'record4', stable: false } },
+    protects: true,
+  };
+  const breaks = 'break: call {"pfn":4,"vpn":3,"mapping":"swap","index":1}';
+
+  test('a store breaks the protection, without the page-table lock, and then the access is tried again', () => {
+    const system = store({ ...replicated, others: { break: answers() } });
+    expect(waits(system)).toEqual(['break_protection', false, null, null]);
+    system.say('p', 'fault', { type: 'return', ok: true });
+    expect(system.said('fault')).toEqual([...begin, ...lockPtl, 'page4: page.read', 'ptl: unlock', breaks, done]);
+    expect([pte(system), counts(system, 4)]).toEqual([readOnly, { refcount: 2, mapcount: 2 }]);
+    expectAtRest(system);
+  });
+
+  test('who unshares does so, too', () => {
+    const system = rig(replicated);
+    system.say('p', 'fault', { type: 'call', vpn: 3, unshare: true });
+    expect(system.settle().said('fault').slice(-2)).toEqual([breaks, done]);
+    expectAtRest(system);
+  });
+});
+
+describe('a page of a file, where pages may be protected', () => {
+  const plain: Setup = { cached: true, protects: true, page4: { refcount: 1, mapping: 'file' } };
+  const stable = { record: 'record4', stable: true };
+  const protectedPage: Setup = { ...plain, page4: { refcount: 1, mapping: 'file', protection: stable } };
+  const listed = (system: Rig, mapping = 'file'): Rig => {
+    system.say('p', 'record4', { type: 'record.add_slot', slot: { mapping, index: 2 } });
+    return system;
+  };
+  const found = [...begin, slot(), 'page4: folio.try_get', 'lock4: lock', 'page4: folio.mapping'];
+  const lists = 'record4: record.lists {"mapping":"file","index":2}';
+  const breaks = 'break: call {"pfn":4,"vpn":3,"mapping":"file","index":2}';
+
+  test('that is not protected: page->mapping is asked, in place of the slot', () => {
+    const system = load(plain);
+    expect(system.said('fault')).toEqual([...found, ...lockPtl, ...map(4, false), ...unlock(4), done]);
+    expectAtRest(system);
+  });
+
+  test('is what page->mapping is asked of: a page in the swap cache has none, and is found by its slot', () => {
+    for (const cached of [true, false]) {
+      const system = load({ pte: swapEntry, area: anonymous, cached, protects: true, allocated: [[5]] });
+      expect([pte(system), system.context(`page${cached ? 4 : 5}`).mapping]).toEqual([presentPte(cached ? 4 : 5, { write: false }), null]);
+      expectAtRest(system);
+    }
+  });
+
+  test('that is read from disk has its mapping from then on', () => {
+    const system = load({ ...plain, cached: false, allocated: [[5]] });
+    expect(system.said('fault').slice(4, 8)).toEqual([
+      'lock5: lock',
+      'file: slot.add {"index":2,"pfn":5}',
+      'page5: folio.ref_inc',
+      'page5: folio.set_mapping {"mapping":"file"}',
+    ]);
+    expect([system.context('page5').mapping, counts(system, 5)]).toEqual(['file', { refcount: 2, mapcount: 1 }]);
+    expectAtRest(system);
+  });
+
+  test('that was truncated while it waited for the lock: it looks again', () => {
+    const system = rig({ ...plain, allocated: [[5]] });
+    system.say('p', 'lock4', 'lock');
+    call(system).settle();
+    system.say('p', 'page4', { type: 'folio.set_mapping', mapping: null });
+    system.say('p', 'file', { type: 'slot.delete', index: 2 });
+    system.say('p', 'lock4', 'unlock');
+    expect(
+      system
+        .settle()
+        .said('fault')
+        .slice(found.length, found.length + 4),
+    ).toEqual(['lock4: unlock', put(4), look, slot()]);
+    expect([pte(system), counts(system, 4)]).toEqual([presentPte(5, { write: false }), { refcount: 1, mapcount: 0 }]);
+    expectAtRest(system);
+  });
+
+  test('that is protected, and whose record lists the place: a load maps it', () => {
+    const system = call(listed(rig(protectedPage))).settle();
+    expect(system.said('fault')).toEqual([...found, lists, ...lockPtl, ...map(4, false), ...unlock(4), done]);
+    expect([pte(system), counts(system, 4), system.heard('break')]).toEqual([readOnly, { refcount: 2, mapcount: 1 }, []]);
+    expectAtRest(system);
+  });
+
+  test('a store breaks the protection first, with no lock and no reference; the access is tried again', () => {
+    const system = call(listed(rig({ ...protectedPage, others: { break: answers() } })), true).settle();
+    expect([waits(system), counts(system, 4)]).toEqual([['break_protection', false, null, null], { refcount: 1, mapcount: 0 }]);
+    system.say('p', 'fault', { type: 'return', ok: true });
+    expect(system.said('fault')).toEqual([...found, lists, 'lock4: unlock', put(4), breaks, done]);
+    expect(pte(system)).toBeUndefined();
+    expectAtRest(system);
+  });
+
+  test('a store through a private mapping does not: it will go to a copy', () => {
+    const system = call(listed(rig({ ...protectedPage, area: { ...file, private: true } })), true).settle();
+    expect([pte(system), system.heard('break'), counts(system, 4)]).toEqual([readOnly, [], { refcount: 2, mapcount: 1 }]);
+    expectAtRest(system);
+  });
+
+  test('whose record does not list the place any more: it looks again', () => {
+    const system = call(listed(rig({ ...protectedPage, allocated: [[5]] }), 'other')).stepTo('fault', 'folio_unlock_gone');
+    system.say('p', 'file', { type: 'slot.delete', index: 2 });
+    expect(
+      system
+        .settle()
+        .said('fault')
+        .slice(found.length, found.length + 4),
+    ).toEqual([lists, 'lock4: unlock', put(4), look]);
+    expect([pte(system), counts(system, 4)]).toEqual([presentPte(5, { write: false }), { refcount: 1, mapcount: 0 }]);
+    expectAtRest(system);
+  });
+
+  test('row W14: one that is protected looks truncated, and is found again and again', () => {
+    const blind = handlePteFault.provide({ guards: { knowsRecord: () => false } });
+    const system = call(listed(rig({ ...protectedPage, machine: blind })), true);
+    for (const _ of [1, 2]) system.stepTo('fault', 'folio_unlock_gone').take('fault', 'step').settle('put').take('fault', 'step');
+    const round = ['lock4: lock', 'page4: folio.mapping', 'lock4: unlock', put(4), look];
+    expect(system.said('fault')).toEqual([...begin, slot(), 'page4: folio.try_get', ...round, slot(), 'page4: folio.try_get', ...round]);
+    expect(counts(system, 4)).toEqual({ refcount: 1, mapcount: 0 });
+  });
+});
+
+describe('page_mkwrite, where pages may be protected', () => {
+  const mapped: Setup = { ...ofFile, luf: false, protects: true, page4: { refcount: 2, mapcount: 1, mapping: 'file' } };
+  const told = [...begin, ...lockPtl, 'page4: folio.ref_inc', 'ptl: unlock', 'lock4: lock', 'page4: folio.mapping'];
+
+  test('a page that is not: made writable', () => {
+    const system = store(mapped);
+    expect(system.said('fault')).toEqual([...told, ...lockPtl, set(writable(4)), 'page4: folio.mark_dirty', ...unlock(4), put(4), done]);
+    expect([pte(system), counts(system, 4)]).toEqual([writable(4), { refcount: 2, mapcount: 1 }]);
+    expectAtRest(system);
+  });
+
+  test('a page that is: the protection is broken first, with no lock and no reference', () => {
+    const page4 = { refcount: 2, mapcount: 1, mapping: 'file', protection: { record: 'record4', stable: true } };
+    const system = store({ ...mapped, page4 });
+    expect(system.said('fault')).toEqual([...told, 'lock4: unlock', put(4), 'break: call {"pfn":4,"vpn":3,"mapping":"file","index":2}', done]);
+    expect([pte(system), counts(system, 4)]).toEqual([readOnly, { refcount: 2, mapcount: 1 }]);
+    expectAtRest(system);
+  });
+
+  test('a page that was truncated meanwhile: the access is tried again', () => {
+    const system = rig(mapped);
+    system.say('p', 'lock4', 'lock');
+    call(system, true).settle();
+    system.say('p', 'page4', { type: 'folio.set_mapping', mapping: null });
+    system.say('p', 'lock4', 'unlock');
+    expect(system.settle().said('fault')).toEqual([...told, 'lock4: unlock', put(4), done]);
+    expect([pte(system), counts(system, 4)]).toEqual([readOnly, { refcount: 2, mapcount: 1 }]);
     expectAtRest(system);
   });
 });

@@ -1,4 +1,4 @@
-import { addressSpace, folio, lufBatch, type Pte, presentPte, type RmapItem, spinlock, tryToUnmap } from '../../../machines/index.js';
+import { addressSpace, folio, lufBatch, type Pte, presentPte, protectionRecord, type RmapItem, spinlock, tryToUnmap } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -15,6 +15,8 @@ interface Setup {
   exclusive?: boolean;
   /** Address spaces that somebody mirrors. */
   notified?: string[];
+  /** Pages may be protected: of page 4, whose record has these places. */
+  record?: RmapItem[] | null;
 }
 
 const readOnly = (flags = {}): Pte => presentPte(4, { write: false, ...flags });
@@ -25,7 +27,8 @@ const mapsPage4 = (pte: Pte): boolean => 'pfn' in pte && pte.kind !== 'migration
 
 /** Page 4 in two address spaces; its references: of each mapping, of its cache, and of the caller. */
 function rig(setup: Setup = {}): Rig {
-  const { ptes = { 0: readOnly() }, others = {}, machine = tryToUnmap, luf = false, debug = false, exclusive = false, notified = [] } = setup;
+  const { ptes = { 0: readOnly() }, others = {}, machine = tryToUnmap, luf = false, debug = false, exclusive = false, notified = [], record } = setup;
+  const protection = record ? { protection: { record: 'record4', stable: true } } : {};
   const mapcount = [...Object.values(ptes), ...Object.values(others)].filter(mapsPage4).length;
   const space = (of: Record<string, Pte>, cpumask: string[]) => actor(addressSpace, { input: { ptes: of, vmas: [], cpumask } });
   return new Rig({
@@ -33,7 +36,8 @@ function rig(setup: Setup = {}): Rig {
     mn: space(others, ['cpu0', 'cpu1', 'cpu2']),
     ptl_mm: actor(spinlock),
     ptl_mn: actor(spinlock),
-    page4: actor(folio, { input: { pfn: 4, refcount: mapcount + 2, mapcount, idle: 0, zone: 'normal', anonExclusive: exclusive } }),
+    page4: actor(folio, { input: { pfn: 4, refcount: mapcount + 2, mapcount, idle: 0, zone: 'normal', anonExclusive: exclusive, ...protection } }),
+    record4: actor(protectionRecord, { input: { items: record ?? [] } }),
     luf_batch: actor(lufBatch, { input: {} }),
     debug: answers(),
     notifier_mm: returns({ ok: true }),
@@ -42,6 +46,7 @@ function rig(setup: Setup = {}): Rig {
       input: {
         lufBatch: luf ? 'luf_batch' : null,
         debug: debug ? 'debug' : null,
+        ...(record === undefined ? {} : { asksRecord: true }),
         notifiers: Object.fromEntries(notified.map((mm) => [mm, `notifier_${mm}`])),
       },
     }),
@@ -66,7 +71,7 @@ const counts = (system: Rig): unknown => {
 const pending = (system: Rig, mm = 'mm'): unknown => system.context(mm).tlbFlushBatched;
 const debts = (system: Rig): unknown => system.context('luf_batch').debts;
 function expectAtRest(system: Rig): void {
-  const { lufBatch: _batch, debug: _debug, notifiers: _notifiers, ...context } = system.context('unmap');
+  const { lufBatch: _batch, debug: _debug, notifiers: _notifiers, asksRecord: _asksRecord, ...context } = system.context('unmap');
   expect(context).toEqual({
     caller: '',
     pfn: -1,
@@ -639,6 +644,29 @@ describe('a page in the memory of a device', () => {
     const system = unmapped({ ptes: { 0: pte } }, [item(0)], leaves);
     expect([system.context('mm').ptes[0], told(system, 'page4')]).toEqual([pte, []]);
     expectAtRest(system);
+  });
+});
+
+describe('a page that may be protected', () => {
+  const both = { ptes: { 0: readOnly() }, others: { 3: readOnly() } };
+
+  test('and is: its record has all places, whatever the caller knows', () => {
+    const system = unmapped({ ...both, record: [item(0), item(3, 'mn')] }, [item(0)]);
+    expect(system.said('unmap').slice(0, 2)).toEqual(['page4: folio.mapping', 'record4: record.read']);
+    expect([system.context('mm').ptes[0], system.context('mn').ptes[3], system.context('page4').mapcount]).toEqual([none, none, 0]);
+    expectAtRest(system);
+  });
+
+  test('and is not: the places are those of the call', () => {
+    const system = unmapped({ ...both, record: null }, [item(0)]);
+    expect([system.context('mm').ptes[0], system.context('mn').ptes[3], system.context('page4').mapcount]).toEqual([none, readOnly(), 1]);
+    expectAtRest(system);
+  });
+
+  test('the safeguard: without it the places of others are not found', () => {
+    const machine = tryToUnmap.provide({ guards: { knowsRecord: () => false } });
+    const system = unmapped({ ...both, machine, record: [item(0), item(3, 'mn')] }, [item(0)]);
+    expect([system.context('mm').ptes[0], system.context('mn').ptes[3], system.context('page4').mapcount]).toEqual([none, readOnly(), 1]);
   });
 });
 
