@@ -18,7 +18,48 @@ import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { writeProtectPage } from '../../machines/paths/write-protect-page.js';
 import { writeback } from '../../machines/paths/writeback.js';
 import type { Expected, Parameters, Scenario, Variant } from './scenario.js';
-import { type Ordering, type ProtectCell, type ProtectSetup, type ProtectThread, protection } from './write-protect-setup.js';
+import {
+  again,
+  aloneStoring,
+  aloneSyncing,
+  aloneTruncating,
+  aloneWriting,
+  becoming,
+  combining,
+  copying,
+  f,
+  forking,
+  g,
+  gets,
+  kernel,
+  ksmd,
+  ksmdOfX,
+  load,
+  merge,
+  merged,
+  merging,
+  mergingFiles,
+  mirrored,
+  other,
+  pending,
+  pinnedBroadcast,
+  pinnedFile,
+  pinnedFileGoes,
+  pinnedToRead,
+  pins,
+  reclaiming,
+  replicated,
+  replicating,
+  store,
+  storingAndSyncing,
+  syncing,
+  syncingBesideWrite,
+  truncating,
+  user,
+  writing,
+  writingTwice,
+} from './write-protect-programs.js';
+import { type Ordering, type ProtectSetup, type ProtectThread, protection } from './write-protect-setup.js';
 import { writeProtectSystem } from './write-protect-system.js';
 
 type Changes = Partial<ProtectSetup>;
@@ -28,104 +69,10 @@ const protects = (guards: Guards<typeof writeProtectPage>): Changes => ({ writeP
 const faults = (guards: Guards<typeof handlePteFault>): Changes => ({ handlePteFault: handlePteFault.provide({ guards: guards as never }) });
 const breaks = (guards: Guards<typeof breakProtection>): Changes => ({ breakProtection: breakProtection.provide({ guards: guards as never }) });
 
-const user = (...program: ProtectThread['program']): ProtectThread => ({ mm: 'p', program });
-const other = (...program: ProtectThread['program']): ProtectThread => ({ mm: 'q', program });
-const kernel = (...program: ProtectThread['program']): ProtectThread => ({ mm: null, program });
-const store = { do: 'store', vpn: 0 } as const;
-const load = { do: 'load', vpn: 0 } as const;
-
-const x: ProtectCell = { kind: 'anonymous', pfn: 0, at: { p: [0] } };
-const y: ProtectCell = { kind: 'anonymous', pfn: 1, at: { q: [0] } };
-const f: ProtectCell = { kind: 'file', pfn: 0, at: { p: [0] } };
-const g: ProtectCell = { kind: 'file', pfn: 1, at: { q: [0] } };
-const atX = { mm: 'p', vpn: 0 };
-const atY = { mm: 'q', vpn: 0 };
-/** Finds the page of y in the stable tree. */
-const ksmd = kernel({ do: 'ksm_scan', at: atX });
-/** No page is stable yet: that of x becomes it, and that of y, which is in the unstable tree, is merged with it. */
-const ksmdOfX = kernel({ do: 'ksm_scan', at: atX, other: atY });
-const merging = { cells: { x, y }, stable: [1], threads: [ksmd, user(store, load)], free: 2 };
-const again = { ...merging, threads: [{ ...ksmd, repeats: true }, user(store)], generations: false } satisfies Changes;
-const becoming = { ...merging, stable: [] };
 const countsEarly = protects({ countsAfterClear: () => false });
-/** One page for both. */
-const merged = { cells: { x, y: { ...y, pfn: 0 } }, stable: [0] };
-const mergedFiles = { cells: { f, g: { ...g, pfn: 0 } }, stable: [0] };
-const pins = (access: 'read' | 'write'): ProtectThread => ({ mm: 'p', program: [], pins: { vpn: 0, access } });
-/** FOLL_GET: a reference, and no pin. */
-const gets: ProtectThread = { mm: 'p', program: [], pins: { vpn: 0, access: 'write', get: true } };
-const merge = kernel({ do: 'merge_files', into: 'f', from: 'g' });
-/** Exclusive and read-only: what a process has not stored to since it was swapped in. */
-const readOnly: ProtectCell = { ...x, pte: 'read-only', exclusive: true };
-const pinnedToRead = { cells: { x: readOnly, y }, stable: [1], threads: [ksmd, pins('read')], free: 1 };
-/** The process has a page table on each of two nodes. */
-const numa = { cells: { x: { ...x, at: { p: [0], p_node1: [0] } } } };
-const replicating = { ...numa, threads: [kernel({ do: 'replicate', vpn: 0 }), user(store), { mm: 'p_node1', program: [load] }], free: 1 } satisfies Changes;
-/** The same, with a copy on node 1. */
-const replicated = {
-  cells: { x: { ...x, at: { p: [0], p_node1: [0] }, replicas: { p_node1: 1 } } },
-  threads: [user(store), user(store), { mm: 'p_node1', program: [load] }],
-} satisfies Changes;
-const copying = {
-  cells: { x },
-  device: { program: [{ do: 'read', vpn: 0 }], mode: 'copy', memory: 1 },
-  threads: [user(store)],
-  generations: false,
-} satisfies Changes;
 const waitsForFolio = { deviceCopyInvalidate: deviceCopyInvalidate.provide({ guards: { needsFolioLock: () => true } }) };
-const combining = {
-  cells: { x },
-  device: { program: [{ do: 'atomic', vpn: 0 }], mode: 'combine', memory: 0 },
-  threads: [user(store, load)],
-  generations: false,
-} satisfies Changes;
-const reclaiming = { ...merged, threads: [kernel({ do: 'reclaim', cell: 'x' }), user(store, load)], free: 2 } satisfies Changes;
-/** Stored to when it is pinned, and then forked. */
-const forking = { cells: { x }, threads: [pins('write'), user({ do: 'fork', vpn: 0 }, store)], free: 2 } satisfies Changes;
-const writing = { ...mergedFiles, threads: [user({ do: 'write', cell: 'f' }), other(store, load)], free: 2 } satisfies Changes;
-const writingTwice = {
-  ...mergedFiles,
-  threads: [user({ do: 'write', cell: 'f' }), user({ do: 'write', cell: 'f' }), user(load, load)],
-  free: 2,
-} satisfies Changes;
-const mergingFiles = { cells: { f, g }, threads: [merge, user({ do: 'write', cell: 'f' }), other(load)], free: 2 } satisfies Changes;
-const pinnedFile = { cells: { f, g }, threads: [pins('write'), kernel({ do: 'writeback', cell: 'f' }), merge], free: 1 } satisfies Changes;
-/** The same; the page that is pinned is the one that goes. */
-const pinnedFileGoes = { ...pinnedFile, threads: [pins('write'), kernel({ do: 'writeback', cell: 'f' }), kernel({ do: 'merge_files', into: 'g', from: 'f' })] };
-const truncating = { ...mergedFiles, threads: [kernel({ do: 'truncate', cell: 'f' }), other(store, load)], free: 2 } satisfies Changes;
-const storingAndSyncing = {
-  cells: { f: { ...f, dirty: true }, g: { ...g, pfn: 0, dirty: true } },
-  stable: [0],
-  threads: [kernel({ do: 'writeback', cell: 'f' }), user({ do: 'write', cell: 'f' }, { do: 'fsync', cell: 'f' })],
-  free: 2,
-  errors: 1,
-} satisfies Changes;
-const syncingBesideWrite = { ...storingAndSyncing, threads: [user({ do: 'fsync', cell: 'f' }), user({ do: 'write', cell: 'f' })], errors: 0 } satisfies Changes;
-/** Nobody else takes care of the page that is shared. */
-const alone = (thread: ProtectThread): Changes => ({ ...mergedFiles, threads: [thread], free: 2 });
-const aloneStoring = alone(user(store));
-const aloneWriting = alone(user({ do: 'write', cell: 'f' }));
-const aloneTruncating = alone(kernel({ do: 'truncate', cell: 'f' }));
-const aloneSyncing = { ...storingAndSyncing, threads: [user({ do: 'fsync', cell: 'f' })], errors: 0 };
-/** TLBs are flushed without interrupts, which gup-fast would keep waiting. */
-const pinnedBroadcast = { ...merging, threads: [ksmd, pins('write')], flush: 'broadcast' } satisfies Changes;
-/** A device that may write to the page at first. */
-const mirrored = {
-  cells: { x, y },
-  threads: [ksmdOfX],
-  device: { program: [{ do: 'write', vpn: 0 }], mode: 'copy', memory: 1, ptes: { 0: { pfn: 0, write: true, atomic: false } } },
-} satisfies Changes;
-const syncing = { cells: { f: { ...f, dirty: true }, g }, threads: [user({ do: 'fsync', cell: 'f' }), merge], errors: 1 } satisfies Changes;
-/** Soft-dirty and MADV_FREE leave ptes that look protected, and TLBs that do not know. Up to 5.18 there is no PageAnonExclusive. */
+/** Up to 5.18 there is no PageAnonExclusive. */
 const without519 = { heedsExclusive: () => false };
-const pending = (how: 'clear_refs' | 'clear_refs_5_10' | 'uffd_wp'): Changes => ({
-  cells: { x, y },
-  stable: [1],
-  threads: [ksmd, user(store), user({ do: 'madvise_free', vpn: 0 }), user({ do: how, vpn: 0 })],
-  free: 1,
-  flush: 'broadcast',
-  generations: false,
-});
 
 type ProtectVariant = Variant & {
   changes: Changes;
