@@ -144,3 +144,7 @@ export { traceEvents, traceLines } from './trace/read.js';
 export { validate } from './trace/validate.js';
 export { type Rejection, type ValidateOptions, type Validation, Validator } from './trace/validator.js';
 export type { Hidden, Message, Taken, World } from './trace/worlds.js';
+export type { Agreement, AgreementCase } from './vmemmap/agreement.js';
+export { type Architecture, architectures } from './vmemmap/architectures.js';
+export type { Dedup, Frames, Memmap, Saving } from './vmemmap/memmap.js';
+export { type VmemmapAnswer, type VmemmapCondition, type VmemmapQuestion, vmemmap } from './vmemmap/vmemmap.js';

@@ -7,6 +7,7 @@ import { replay } from './commands/replay.js';
 import { type RunFlags, run } from './commands/run.js';
 import { type ShowFlags, show } from './commands/show.js';
 import { type TraceFlags, trace } from './commands/trace.js';
+import { type VmemmapFlags, vmemmap } from './commands/vmemmap.js';
 import type { Context } from './context.js';
 import { exitCodes } from './failure.js';
 import { type FormatName, formatNames, formats, nameValue, numberList, seconds, size, wholeNumber } from './options.js';
@@ -129,6 +130,26 @@ export function program(context: Context, done: (code: number) => void): Command
     .option('--json', 'print one JSON document (shootdown.passdown/1)')
     .addHelpText('after', '\nExit codes: 0 nothing to settle by hand; 1 something; 2 the call or the file was wrong.')
     .action(finishing((file: string, flags: { json?: boolean }) => passdown(context, file, flags)));
+
+  withOptions(
+    top
+      .command('vmemmap')
+      .description('say whether an architecture shares the struct pages of compound pages, why, and what that saves')
+      .argument('[architecture]', 'such as x86_64; without, an overview of sizes and architectures'),
+    [
+      new Option('--base-page <size>', "size of a page: 4K, 64K (default: the architecture's usual one)").argParser(size('--base-page')),
+      new Option('--compound <size>', 'what one compound page spans: 2M, 1G (default: 2M)').argParser(size('--compound')),
+      new Option('--struct-page <bytes>', 'size of a struct page (default: 64)').argParser(wholeNumber('--struct-page')),
+      new Option('--device <size>', 'also say what it saves of a device of this size').argParser(size('--device')),
+      new Option('--altmap', "the struct pages are in the device's own memory"),
+      new Option('--json', 'print one JSON document (shootdown.vmemmap/1)'),
+    ],
+  )
+    .addHelpText('after', '\nExit codes: 0 an answer, whatever it is; 2 the call was wrong.')
+    .action((architecture: string | undefined, flags: VmemmapFlags) => {
+      vmemmap(context, architecture, flags);
+      done(exitCodes.asExpected);
+    });
 
   return top;
 }

@@ -4,8 +4,8 @@ import { lockScenario } from './lock.js';
 
 /** Every wrong call gives one line on standard error, nothing on standard output, and exit code 2. */
 test.each([
-  ['', "name a command: list, check, show, run, replay, trace, passdown or inspect ('shootdown --help' explains them)"],
-  ['help nothing', "name a command: list, check, show, run, replay, trace, passdown or inspect ('shootdown --help' explains them)"],
+  ['', "name a command: list, check, show, run, replay, trace, passdown, vmemmap or inspect ('shootdown --help' explains them)"],
+  ['help nothing', "name a command: list, check, show, run, replay, trace, passdown, vmemmap or inspect ('shootdown --help' explains them)"],
   ['chek', "unknown command 'chek'; did you mean 'check'?"],
   ['check --jso', "unknown option '--jso'; did you mean '--json'?"],
   ['check --max', "unknown option '--max'"],
