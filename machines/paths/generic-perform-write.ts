@@ -29,7 +29,7 @@ interface Context extends Required<Input> {
 type Event =
   | { type: 'step' }
   | Call<{ index: number; cell: string }>
-  | Return<{ pfns?: number[] }>
+  | Return<{ pfns?: number[]; ok?: boolean }>
   | Signed<{ type: 'slot'; pfn: number | null } | { type: 'slot.added'; result: 'added' | 'exists' } | { type: 'stored'; value: string | null }>
   | Signed<{ type: 'folio.got' } | { type: 'folio.frozen' } | { type: 'locked' } | { type: 'write.value'; value: string }>
   | Signed<{ type: 'folio.mapping'; mapping: Address | null; record: Address | null } | { type: 'record.listed'; listed: boolean }>;
@@ -51,6 +51,8 @@ export const genericPerformWrite = setup({
     /** Safeguard (row W14): a protected page has a record where its mapping was. */
     knowsRecord: ({ event }) => received(event, 'folio.mapping').record !== null,
     isSameMapping: ({ context, event }) => received(event, 'folio.mapping').mapping === context.mapping,
+    /** -ENOMEM: there was no page for a copy. */
+    hasNoMemory: ({ event }) => received(event, 'return').ok === false,
     isListed: ({ event }) => received(event, 'record.listed').listed,
     /** Safeguard (row W9): a page whose bytes others share is copied first. */
     breaksProtection: () => true,
@@ -183,7 +185,7 @@ export const genericPerformWrite = setup({
     break_protection: {
       description: 'The file gets a page of its own; then it is looked up again',
       entry: 'callBreak',
-      on: { return: { target: 'write_begin' } },
+      on: { return: [{ guard: 'hasNoMemory', target: 'idle', actions: ['return', 'forget'] }, { target: 'write_begin' }] },
     },
     unlock_gone: { description: 'It was taken away meanwhile: looks again', on: { step: { target: 'put_gone', actions: 'unlockFolio' } } },
     put_gone: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'write_begin' } } },

@@ -12,7 +12,18 @@ import type { shrinkFolioList } from '../../machines/paths/shrink-folio-list.js'
 import type { userAccess } from '../../machines/paths/user-access.js';
 import { bug, invariant, leadsTo, type Property, possibility } from '../property/property.js';
 import { I11, UAF } from './kernel-properties.js';
-import { cpuAt, DEVICE, entries, framesOf, mmapLockOf, type ProtectSetup, placesOf, spacesOf } from './write-protect-setup.js';
+import {
+  cpuAt,
+  DEVICE,
+  entries,
+  framesOf,
+  mmapLockOf,
+  type ProtectCall,
+  type ProtectSetup,
+  type ProtectThread,
+  placesOf,
+  spacesOf,
+} from './write-protect-setup.js';
 import type { Worker } from './write-protect-workers.js';
 
 type Watched = Record<string, unknown>;
@@ -184,13 +195,16 @@ function durable({ threads, cells }: ProtectSetup, workers: readonly Worker[]): 
   );
   if (synced.length === 0) return [];
   const resultOf = (snapshots: Watched, path: string) => (snapshots[path] as SnapshotFrom<typeof fsync>).context.result;
-  /** Others may write to the file when fsync has begun: then all that can be said is that what was dirty at first is there. */
+  const writes = (name: string) => (call: ProtectCall) => (call.do === 'write' && call.cell === name) || (call.do === 'store' && cells[name]?.kind === 'file');
+  /** Where it may be written to after fsync has begun, all that can be said is that what was dirty at first is there. */
   const atLeast = (snapshots: Watched, name: string): number => {
-    const writers = threads.filter(({ program }) =>
-      program.some((call) => (call.do === 'write' && call.cell === name) || (call.do === 'store' && cells[name]?.kind === 'file')),
-    );
-    const isOnlyItsOwn = writers.every(({ program }) => program.some((call) => call.do === 'fsync' && call.cell === name));
-    return isOnlyItsOwn ? ((snapshots.coherence as SnapshotFrom<typeof coherence>).context.cells[name]?.completed ?? 0) : 0;
+    const writers = threads.filter(({ program }) => program.some(writes(name)));
+    const syncsLast = ({ program }: ProtectThread): boolean => {
+      const after = program.slice(program.findLastIndex(writes(name)) + 1);
+      return after.some((call) => call.do === 'fsync' && call.cell === name);
+    };
+    const known = writers.length <= 1 && writers.every(syncsLast);
+    return known ? ((snapshots.coherence as SnapshotFrom<typeof coherence>).context.cells[name]?.completed ?? 0) : 0;
   };
   return [
     invariant<Watched>('durable', 'what was in a file when fsync began is on the disk when it has returned without an error', {

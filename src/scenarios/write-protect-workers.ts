@@ -20,6 +20,7 @@ import type { RmapItem } from '../../machines/paths/try-to-unmap.js';
 import { unmergeKsmPage } from '../../machines/paths/unmerge-ksm-page.js';
 import { userAccess } from '../../machines/paths/user-access.js';
 import { userFault } from '../../machines/paths/user-fault.js';
+import { UsageError } from '../system/errors.js';
 import { type ActorSpec, actor } from '../system/system.js';
 import { closure } from './closure.js';
 import {
@@ -175,10 +176,12 @@ const names: Partial<Record<ProtectCall['do'], string>> = {
 const threadName = ({ program, pins, name }: ProtectThread): string =>
   name ?? (pins ? `${pins.get ? 'get' : 'pin'} to ${pins.access}` : [...new Set(program.map((call) => names[call.do] ?? call.do))].join(', '));
 
-const fileUsed = (setup: ProtectSetup, { program }: ProtectThread): string | null => {
-  const call = program.find((candidate) => 'cell' in candidate);
-  return call && 'cell' in call ? fileOf(call.cell, setup.cells[call.cell] as ProtectCell) : null;
-};
+/** The file that a thread's calls are about. */
+function fileUsed(setup: ProtectSetup, { program }: ProtectThread): string | null {
+  const files = [...new Set(program.flatMap((call) => ('cell' in call ? [fileOf(call.cell, setup.cells[call.cell] as ProtectCell)] : [])))];
+  if (files.length > 1) throw new UsageError(`a thread uses ${files.join(' and ')}; give each file a thread of its own`);
+  return files[0] ?? null;
+}
 
 function threadWorker(setup: ProtectSetup, thread: ProtectThread, n: number): Worker {
   const { mm, program, pins, repeats = false } = thread;
@@ -251,7 +254,8 @@ export function pathsOf(setup: ProtectSetup, worker: Worker): Actors {
   const at = (path: string): string => `${path}${n}`;
   const of = (path: string, mm: string): string => (spaces.length > 1 ? `${path}${n}.${mm}` : at(path));
   const has = (path: string): boolean => worker.paths.includes(path);
-  const flushed = [...new Set(spaces.flatMap((mm) => tablesOf(setup, mm)))];
+  // Who changes a file takes it out of every address space that maps it.
+  const flushed = hasFiles(setup) ? spacesOf(setup) : [...new Set(spaces.flatMap((mm) => tablesOf(setup, mm)))];
   const flush = Object.fromEntries(flushed.map((mm) => [mm, `flush${n}.${mm}`]));
   const notifier = (mm: string): string | null => (mm === 'p' && has('notifier') ? at('notifier') : null);
   const notifiers: Record<string, string> = has('notifier') ? { p: at('notifier') } : {};

@@ -222,6 +222,28 @@ describe('when everybody is done, nothing has leaked', () => {
   });
 });
 
+describe('what a program may be', () => {
+  const f: ProtectCell = { kind: 'file', pfn: 0, at: { p: [0] } };
+  const g: ProtectCell = { kind: 'file', pfn: 1, at: { q: [0] } };
+  const thread = (mm: string | null, ...program: ProtectCall[]): ProtectThread => ({ mm, program });
+  const write: ProtectCall = { do: 'write', cell: 'f' };
+  const sync: ProtectCall = { do: 'fsync', cell: 'f' };
+
+  test('a thread uses one file', () => {
+    expect(() => changed({ cells: { f, g }, threads: [thread('p', write, { do: 'write', cell: 'g' })] })).toThrow(
+      'a thread uses file_f and file_g; give each file a thread of its own',
+    );
+  });
+
+  test.each<[string, Partial<ProtectSetup>]>([
+    ['what is written after an fsync need not be on the disk', { cells: { f }, threads: [thread('p', sync, write)] }],
+    ['nor what another writes meanwhile', { cells: { f }, threads: [thread('p', write, sync), thread('p', write, sync)] }],
+    ['a file is truncated by who does not map it', { cells: { f, g: { ...g, pfn: 0 } }, stable: [0], threads: [thread('p', { do: 'truncate', cell: 'g' })] }],
+    ['no memory for a copy: write(2) gives up', { ...variantOf('W0.file_write').changes, free: 0 }],
+    ['no memory for a copy: so does a fault', { ...variantOf('W0.file_store').changes, free: 0 }],
+  ])('%s', (_, changes) => expectNoLeak(changed(changes)));
+});
+
 describe('in reasonable time', () => {
   /** The most steps of the CPU of a store that faults, and of these a live run of the schedule has as many. */
   function longestOf(system: System, asked: Eventuality): number | null {

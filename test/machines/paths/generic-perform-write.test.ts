@@ -265,6 +265,14 @@ describe('pages may be protected by a record', () => {
     expectAtRest(system, { 4: 1, 5: 1 });
   });
 
+  test('one that others share, and there is no page for a copy: the write is given up (-ENOMEM), and nothing has changed', () => {
+    const system = call(owned({}, 'file', 'other')).settle();
+    system.say('p', 'write', { type: 'return', ok: false });
+    expect(system.settle().said('write')).toEqual([...ask(4), lists, 'lock4: unlock', put(4), callBreak, 'p: return']);
+    expect([system.at('write'), system.context('page4').content, cell(system)]).toEqual(['idle', 'f.v0', untouched]);
+    expect(system.context('write')).toMatchObject({ caller: '', index: -1, pfn: -1 });
+  });
+
   test('one that others share, and the file no more: looks again', () => {
     const system = owned({}, 'file', 'other', 'third');
     system.say('p', 'lock4', 'lock');

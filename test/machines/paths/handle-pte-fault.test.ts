@@ -954,6 +954,12 @@ describe('a page of a file, where pages may be protected', () => {
     expectAtRest(system);
   });
 
+  test('and there is no page for a copy: the fault fails (VM_FAULT_OOM)', () => {
+    const system = call(listed(rig({ ...protectedPage, others: { break: answers() } })), true).settle();
+    system.say('p', 'fault', { type: 'return', ok: false });
+    expectAtRest(system, false);
+  });
+
   test('a store through a private mapping does not: it will go to a copy', () => {
     const system = call(listed(rig({ ...protectedPage, area: { ...file, private: true } })), true).settle();
     expect([pte(system), system.heard('break'), counts(system, 4)]).toEqual([readOnly, [], { refcount: 2, mapcount: 1 }]);
