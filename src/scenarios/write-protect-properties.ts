@@ -16,9 +16,11 @@ import {
   cpuAt,
   DEVICE,
   entries,
+  fileOf,
   framesOf,
   mmapLockOf,
   type ProtectCall,
+  type ProtectCell,
   type ProtectSetup,
   type ProtectThread,
   placesOf,
@@ -170,9 +172,16 @@ function reclaimable({ threads, cells }: ProtectSetup): Property[] {
   });
 }
 
+/** Who syncs one file: what fsync has returned is about that one. */
+const syncs = (setup: ProtectSetup): { path: string; name: string; file: string }[] =>
+  setup.threads.flatMap(({ program }, n) => {
+    const [name, ...more] = new Set(program.flatMap((call) => (call.do === 'fsync' ? [call.cell] : [])));
+    return name === undefined || more.length > 0 ? [] : [{ path: `fsync${n}`, name, file: fileOf(name, setup.cells[name] as ProtectCell) }];
+  });
+
 /** fsync tells of every error since the one before. */
-function errorsTold(setup: ProtectSetup, workers: readonly Worker[]): Property[] {
-  const syncing = workers.flatMap(({ n, file, paths }) => (paths.includes('fsync') && file !== null ? [{ path: `fsync${n}`, file }] : []));
+function errorsTold(setup: ProtectSetup): Property[] {
+  const syncing = syncs(setup);
   if (syncing.length === 0 || setup.errors === 0) return [];
   const resultOf = (snapshots: Watched, path: string) => (snapshots[path] as SnapshotFrom<typeof fsync>).context.result;
   return [
@@ -189,10 +198,9 @@ function errorsTold(setup: ProtectSetup, workers: readonly Worker[]): Property[]
 }
 
 /** What was in a file when fsync began, and has returned without an error, is on the disk. */
-function durable({ threads, cells }: ProtectSetup, workers: readonly Worker[]): Property[] {
-  const synced = threads.flatMap(({ program }, n) =>
-    program.flatMap((call) => (call.do === 'fsync' ? [{ path: `fsync${n}`, name: call.cell, file: workers[n]?.file as string }] : [])),
-  );
+function durable(setup: ProtectSetup): Property[] {
+  const { threads, cells } = setup;
+  const synced = syncs(setup);
   if (synced.length === 0) return [];
   const resultOf = (snapshots: Watched, path: string) => (snapshots[path] as SnapshotFrom<typeof fsync>).context.result;
   const writes = (name: string) => (call: ProtectCall) => (call.do === 'write' && call.cell === name) || (call.do === 'store' && cells[name]?.kind === 'file');
@@ -233,8 +241,8 @@ export function properties(setup: ProtectSetup, workers: readonly Worker[]): Pro
     ...(setup.device?.mode === 'combine' ? [bug('I5', 'between load and store of a device nobody else stores to the page')] : []),
     ...pinsKept(setup),
     ...replicasEqual(setup, workers),
-    ...errorsTold(setup, workers),
-    ...durable(setup, workers),
+    ...errorsTold(setup),
+    ...durable(setup),
     ...reclaimable(setup),
     UAF,
     bug('I6', 'reference counts never go below zero'),

@@ -62,7 +62,7 @@ export interface Worker {
   storing: boolean;
   /** What it takes are pins (FOLL_PIN). */
   pin: boolean;
-  /** The file that it is about. */
+  /** The file that it writes to. */
   file: string | null;
   walks: readonly number[];
 }
@@ -176,10 +176,10 @@ const names: Partial<Record<ProtectCall['do'], string>> = {
 const threadName = ({ program, pins, name }: ProtectThread): string =>
   name ?? (pins ? `${pins.get ? 'get' : 'pin'} to ${pins.access}` : [...new Set(program.map((call) => names[call.do] ?? call.do))].join(', '));
 
-/** The file that a thread's calls are about. */
-function fileUsed(setup: ProtectSetup, { program }: ProtectThread): string | null {
-  const files = [...new Set(program.flatMap((call) => ('cell' in call ? [fileOf(call.cell, setup.cells[call.cell] as ProtectCell)] : [])))];
-  if (files.length > 1) throw new UsageError(`a thread uses ${files.join(' and ')}; give each file a thread of its own`);
+/** The file that a thread writes to by write(2). */
+function fileWritten(setup: ProtectSetup, { program }: ProtectThread): string | null {
+  const files = [...new Set(program.flatMap((call) => (call.do === 'write' ? [fileOf(call.cell, setup.cells[call.cell] as ProtectCell)] : [])))];
+  if (files.length > 1) throw new UsageError(`a thread writes to ${files.join(' and ')}; give each file a thread of its own`);
   return files[0] ?? null;
 }
 
@@ -216,7 +216,7 @@ function threadWorker(setup: ProtectSetup, thread: ProtectThread, n: number): Wo
     stores: setup.ordering !== 'sc' && (storing || program.some((call) => call.do === 'ksm_scan')),
     storing,
     pin: pins?.get !== true,
-    file: fileUsed(setup, thread),
+    file: fileWritten(setup, thread),
     walks: vpns,
   };
 }

@@ -229,9 +229,9 @@ describe('what a program may be', () => {
   const write: ProtectCall = { do: 'write', cell: 'f' };
   const sync: ProtectCall = { do: 'fsync', cell: 'f' };
 
-  test('a thread uses one file', () => {
+  test('a thread writes to one file', () => {
     expect(() => changed({ cells: { f, g }, threads: [thread('p', write, { do: 'write', cell: 'g' })] })).toThrow(
-      'a thread uses file_f and file_g; give each file a thread of its own',
+      'a thread writes to file_f and file_g; give each file a thread of its own',
     );
   });
 
