@@ -68,6 +68,7 @@ const idle = {
 const vpnOf = ({ context }: { context: Context }): number => context.vpns[context.pages.length] as number;
 const pfnOf = (context: Context): number => (context.pte.kind === 'present' ? context.pte.pfn : -1);
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[pfnOf(context)] as PagemapUse;
+const isUnchanged = ({ pte }: Context, event: Event): boolean => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(pte);
 const present = (pte: Pte): pte is Extract<Pte, { kind: 'present' }> => pte.kind === 'present';
 
 /**
@@ -117,13 +118,9 @@ export const gupFast = setup({
     rechecksAfterGrab: () => true,
     /** Row A4: the second look comes before the reference is taken. */
     checksBeforeGrab: () => false,
-    unchanged: ({ context, event }) => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+    unchanged: ({ context, event }) => isUnchanged(context, event),
     unchangedReadOnly: ({ context, event }) =>
-      context.pin &&
-      context.write === false &&
-      present(context.pte) &&
-      !context.pte.write &&
-      JSON.stringify(received(event, 'pte').pte) === JSON.stringify(context.pte),
+      context.pin && context.write === false && present(context.pte) && !context.pte.write && isUnchanged(context, event),
     /** Safeguard (part 2, row W6r): a pin on a page that others share is no pin on what the address maps next. */
     mustUnshare: ({ event }) => mustUnshare(received(event, 'page.counts')),
     nextInTable: ({ context }) => {

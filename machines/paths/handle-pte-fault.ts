@@ -110,8 +110,6 @@ export const handlePteFault = setup({
     /** Safeguard (row W14): a protected page has a record where its mapping was; it has not been truncated for that. */
     knowsRecord: ({ event }) => received(event, 'folio.mapping').record !== null,
     isSameMapping: ({ context, event }) => received(event, 'folio.mapping').mapping === area(context).mapping,
-    /** VM_FAULT_OOM: there was no page for a copy. */
-    hasNoMemory: ({ event }) => received(event, 'return').ok === false,
     isListed: ({ event }) => received(event, 'record.listed').listed,
     isListedForStore: ({ context, event }) => received(event, 'record.listed').listed && context.write && !isPrivate(context),
     /** The entry was left by who had it for itself, and no fork came since. */
@@ -387,14 +385,9 @@ export const handlePteFault = setup({
     unlock_protected: { description: 'The folio lock is for who breaks it', on: { step: { target: 'put_protected', actions: 'unlockFolio' } } },
     put_protected: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'break_protection' } } },
     break_protection: {
-      description: 'Whatever depends on the page staying as it is goes, then the access is tried again',
+      description: 'Whatever depends on the page staying as it is goes, then the access is tried again; without memory for a copy it is not (VM_FAULT_OOM)',
       entry: 'callBreak',
-      on: {
-        return: [
-          { guard: 'hasNoMemory', target: 'luf_flush_at_end' },
-          { target: 'luf_flush_at_end', actions: 'succeed' },
-        ],
-      },
+      on: { return: { target: 'luf_flush_at_end', actions: 'noteResult' } },
     },
     folio_unlock_gone: { description: 'It was taken away meanwhile: looks again', on: { step: { target: 'put_gone', actions: 'unlockFolio' } } },
     put_gone: { description: 'Gives the reference back', entry: 'callPut', on: { return: { target: 'vmf_orig_pte' } } },

@@ -6,12 +6,12 @@ import { nouveauAtomicRangeFault } from '../../machines/paths/nouveau-atomic-ran
 import { removeDeviceExclusiveEntry, removeDeviceExclusiveEntry514 } from '../../machines/paths/remove-device-exclusive-entry.js';
 import { svmmInvalidate } from '../../machines/paths/svmm-invalidate.js';
 import { zap } from '../../machines/paths/zap.js';
+import type { Guards } from './common.js';
 import { type Mirror, type MirrorCall, type MirrorSetup, type MirrorThread, mirror } from './mmu-notifier-setup.js';
 import { mirrorSystem } from './mmu-notifier-system.js';
 import type { Expected, Parameters, Scenario, Variant } from './scenario.js';
 
 type Changes = Partial<MirrorSetup>;
-type Guards<M extends { provide: (implementations: never) => unknown }> = M extends { provide: (implementations: { guards?: infer G }) => unknown } ? G : never;
 type Kernel = 'new' | 'old';
 type CallbackEvent = { type: string; event?: NotifierEvent; owner?: string | null };
 

@@ -1,5 +1,4 @@
 import type { SnapshotFrom } from 'xstate';
-import { interconnect } from '../../actors/interconnect.js';
 import { daxDevice } from '../../machines/devices/dax-device.js';
 import { devPagemap, type PagemapUse } from '../../machines/devices/dev-pagemap.js';
 import { cpu } from '../../machines/hardware/cpu.js';
@@ -29,6 +28,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { invariant, leadsTo, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
+import { interconnectOf, speculation } from './common.js';
 import { I1, I6, I11 } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -200,11 +200,7 @@ function removal(setup: GupUnbindSetup): Actors {
   const common = {
     rcu: actor(rcu, { lane, choices: ['grace_period' as const] }),
     dax_srcu: actor(rcu, { lane, choices: ['grace_period' as const] }),
-    interconnect: actor(interconnect, {
-      lane,
-      input: { cpus: cpusOf(setup) },
-      choices: setup.flush === 'ipi' ? cpusOf(setup).map((to) => ({ type: 'deliver' as const, to })) : [],
-    }),
+    interconnect: interconnectOf(cpusOf(setup), { lane, delivers: setup.flush === 'ipi' }),
     ...putPageOf('remove', remover, lane, setup),
     ...zapOf('remove', remover, lane, setup),
   };
@@ -237,10 +233,7 @@ const cpusOf = (setup: GupUnbindSetup): string[] => [...processCpus(setup), remo
 
 function cpus(setup: GupUnbindSetup): Actors {
   // What TLBs hold makes no difference to threads that go on for ever, and multiplies their states.
-  const environment = (setup.loops ? [] : pagesOf(setup)).flatMap((vpn) => [
-    { type: 'fill' as const, vpn },
-    { type: 'evict' as const, vpn },
-  ]);
+  const environment = speculation(setup.loops ? [] : pagesOf(setup));
   return Object.fromEntries(
     cpusOf(setup).map((name) =>
       name === remover

@@ -1,5 +1,4 @@
 import type { SnapshotFrom } from 'xstate';
-import { interconnect } from '../../actors/interconnect.js';
 import { lufDebug } from '../../machines/debug/luf-debug.js';
 import type { lufRules } from '../../machines/debug/luf-rules.js';
 import { asidKey, cpu } from '../../machines/hardware/cpu.js';
@@ -40,6 +39,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { invariant, type Property, possibility } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
+import { cpuAt, entries, interconnectOf, speculation } from './common.js';
 import { UAF } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -155,10 +155,8 @@ export const strictLuf: LufSetup = {
 };
 
 const DEBUG = 'luf_debug';
-const cpuAt = (n: number): string => `cpu${n}`;
 const fileOf = (name: string, { kind, file }: LufCell): string => (kind === 'anonymous' ? 'swap' : (file ?? `file_${name}`));
 const frameOf = (block: number | FreeBlock): number[] => (typeof block === 'number' ? [block] : block.pfns);
-const entries = <T>(of: Readonly<Record<string, T>>): [string, T][] => Object.entries(of);
 const spacesOf = ({ cells, threads, otherSpaces = [] }: LufSetup): string[] =>
   [...new Set([...otherSpaces, ...entries(cells).flatMap(([, { at }]) => Object.keys(at)), ...threads.flatMap(({ mm }) => (mm === null ? [] : [mm]))])].sort();
 const placesOf = (setup: LufSetup): { name: string; cell: LufCell; mm: string; vpn: number }[] =>
@@ -398,12 +396,7 @@ function cpus(setup: LufSetup): Actors {
           lane: laneOf(thread, n),
           input: { mm: thread.mm, interconnect: 'interconnect', ...(setup.debug === null ? {} : { observer: DEBUG }) },
           choices: ['interrupt'],
-          environment: walks
-            ? vpns.flatMap((vpn) => [
-                { type: 'fill' as const, vpn },
-                { type: 'evict' as const, vpn },
-              ])
-            : [],
+          environment: speculation(walks ? vpns : []),
         }),
       ];
     }),
@@ -539,11 +532,7 @@ export function lufSystem(id: string, setup: LufSetup): System {
       ...(setup.debug === null ? {} : { [DEBUG]: actor(setup.debug.machine as typeof lufDebug) }),
       ...memory(setup),
       ...cpus(setup),
-      interconnect: actor(interconnect, {
-        lane: 'kernel',
-        input: { cpus: setup.threads.map((_, n) => cpuAt(n)) },
-        choices: setup.threads.map((_, n) => ({ type: 'deliver' as const, to: cpuAt(n) })),
-      }),
+      interconnect: interconnectOf(setup.threads.map((_, n) => cpuAt(n))),
       ...Object.assign({}, ...setup.threads.map((thread, n) => threadActors(setup, n, thread))),
     },
     properties: properties(setup),

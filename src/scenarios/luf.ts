@@ -8,6 +8,7 @@ import { handlePteFault } from '../../machines/paths/handle-pte-fault.js';
 import { shrinkFolioList } from '../../machines/paths/shrink-folio-list.js';
 import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { uprobeWriteOpcode } from '../../machines/paths/uprobe-write-opcode.js';
+import type { Guards } from './common.js';
 import { type DebugMode, type LufCall, type LufSetup, type LufThread, lufSystem, strictLuf } from './luf-system.js';
 import type { Expected, Parameters, Scenario, Variant } from './scenario.js';
 
@@ -29,7 +30,6 @@ const written = { ...reclaimed, threads: [...reclaimed.threads, user({ do: 'writ
 const reused = (use: LufThread): Partial<LufSetup> => ({ ...reclaimed, threads: [...reclaimed.threads, use], free: [] });
 const slab: LufThread = kernel({ do: 'slab' });
 
-type Guards<M extends { provide: (implementations: never) => unknown }> = M extends { provide: (implementations: { guards?: infer G }) => unknown } ? G : never;
 const faults = (guards: Guards<typeof handlePteFault>): Partial<LufSetup> => ({ handlePteFault: handlePteFault.provide({ guards: guards as never }) });
 const unmaps = (guards: Guards<typeof tryToUnmap>): Partial<LufSetup> => ({ tryToUnmap: tryToUnmap.provide({ guards: guards as never }) });
 const writes = (guards: Guards<typeof genericPerformWrite>): Partial<LufSetup> => ({

@@ -13,6 +13,7 @@ import { nouveauRangeFault } from '../../machines/paths/nouveau-range-fault.js';
 import { removeDeviceExclusiveEntry } from '../../machines/paths/remove-device-exclusive-entry.js';
 import { svmmInvalidate } from '../../machines/paths/svmm-invalidate.js';
 import { zap } from '../../machines/paths/zap.js';
+import { entries } from './common.js';
 
 /** What a thread of the process, or of the kernel, does with a page of the process. */
 export type MirrorCall =
@@ -111,8 +112,6 @@ export const mirror: MirrorSetup = {
   keepsMapcount: true,
 };
 
-export const entries = <T>(of: Readonly<Record<string, T>>): [string, T][] => Object.entries(of);
-export const cpuAt = (n: number): string => `cpu${n}`;
 export const vpnsOf = ({ pages }: MirrorSetup): number[] => [...pages.keys()];
 export const systemFramesOf = ({ pages, free }: MirrorSetup): number[] => [...Array(pages.length + free).keys()];
 /** The device that has memory of its own, and its page frames, which come last. */

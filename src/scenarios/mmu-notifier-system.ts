@@ -1,5 +1,4 @@
 import type { SnapshotFrom } from 'xstate';
-import { interconnect } from '../../actors/interconnect.js';
 import { kvm } from '../../machines/devices/kvm.js';
 import type { secondaryMmu } from '../../machines/devices/secondary-mmu.js';
 import { asidKey, cpu } from '../../machines/hardware/cpu.js';
@@ -15,8 +14,9 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { bug, invariant, leadsTo, type Property } from '../property/property.js';
 import { actor, defineSystem, type System } from '../system/system.js';
+import { cpuAt, entries, interconnectOf, speculation } from './common.js';
 import { I11, UAF } from './kernel-properties.js';
-import { area, cellOf, cpuAt, deviceFramesOf, entries, forks, framesOf, type MirrorSetup, ownerOf, systemFramesOf, vpnsOf } from './mmu-notifier-setup.js';
+import { area, cellOf, deviceFramesOf, forks, framesOf, type MirrorSetup, ownerOf, systemFramesOf, vpnsOf } from './mmu-notifier-setup.js';
 import { type Actors, deviceThread, driversOf, pageTableOf, pathsOf, type Worker, workersOf } from './mmu-notifier-workers.js';
 import { cpuWithoutGenerations, mmWithoutGenerations } from './without-generations.js';
 
@@ -90,10 +90,7 @@ function cpus(setup: MirrorSetup, workers: readonly Worker[]): Actors {
         lane,
         input: { mm, interconnect: 'interconnect' },
         choices: ['interrupt'],
-        environment: walks.flatMap((vpn) => [
-          { type: 'fill' as const, vpn },
-          { type: 'evict' as const, vpn },
-        ]),
+        environment: speculation(walks),
       }),
     ]),
   );
@@ -164,11 +161,7 @@ export function mirrorSystem(id: string, setup: MirrorSetup): System {
     actors: {
       ...memory(setup, workers),
       ...cpus(setup, workers),
-      interconnect: actor(interconnect, {
-        lane: 'kernel',
-        input: { cpus: workers.map(({ n }) => cpuAt(n)) },
-        choices: workers.map(({ n }) => ({ type: 'deliver' as const, to: cpuAt(n) })),
-      }),
+      interconnect: interconnectOf(workers.map(({ n }) => cpuAt(n))),
       ...Object.fromEntries(devices.map(([name, device]) => [name, pageTableOf(name, device, workerOf(name))])),
       ...Object.assign({}, ...workers.map((worker) => pathsOf(setup, worker))),
       ...Object.assign({}, ...devices.map(([name, device]) => deviceThread(name, device, workerOf(name)))),

@@ -23,20 +23,8 @@ import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { userAccess } from '../../machines/paths/user-access.js';
 import { userFault } from '../../machines/paths/user-fault.js';
 import { type ActorSpec, actor } from '../system/system.js';
-import { closure } from './closure.js';
-import {
-  cpuAt,
-  deviceFramesOf,
-  entries,
-  forks,
-  framesOf,
-  type Mirror,
-  type MirrorCall,
-  type MirrorSetup,
-  type MirrorThread,
-  ownerOf,
-  vpnsOf,
-} from './mmu-notifier-setup.js';
+import { closure, cpuAt, entries } from './common.js';
+import { deviceFramesOf, forks, framesOf, type Mirror, type MirrorCall, type MirrorSetup, type MirrorThread, ownerOf, vpnsOf } from './mmu-notifier-setup.js';
 
 export type Actors = Record<string, ActorSpec>;
 

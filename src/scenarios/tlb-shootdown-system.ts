@@ -1,5 +1,4 @@
 import type { SnapshotFrom } from 'xstate';
-import { interconnect } from '../../actors/interconnect.js';
 import { cpu } from '../../machines/hardware/cpu.js';
 import { addressSpace, type PresentPte, pageAt, presentPte } from '../../machines/memory/address-space.js';
 import { folio } from '../../machines/memory/folio.js';
@@ -26,6 +25,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { invariant, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
+import { cpuAt, interconnectOf, speculation } from './common.js';
 import { I3, I4, I6, I11, UAF } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -84,7 +84,6 @@ export const shootdownReference: TlbShootdownSetup = {
 };
 
 const range = (length: number): number[] => [...Array(length).keys()];
-const cpuAt = (n: number): string => `cpu${n}`;
 const TABLE = 'table0';
 const has = ({ program }: Thread, ...calls: Call['do'][]): boolean => program.some((call) => calls.includes(call.do));
 
@@ -218,15 +217,7 @@ function cpus(setup: TlbShootdownSetup): Actors {
             ...(thread.switchedAway ? { cached: { mm: 'mm', tlb: { 0: { pfn, write, dirty } } } } : {}),
           },
           choices: ['interrupt'],
-          environment: walks
-            ? [
-                ...pagesOf(setup).flatMap((vpn) => [
-                  { type: 'fill' as const, vpn },
-                  { type: 'evict' as const, vpn },
-                ]),
-                ...(setup.tables === 'kept' ? [] : [{ type: 'evict_table' as const, vpn: 0 }]),
-              ]
-            : [],
+          environment: walks ? [...speculation(pagesOf(setup)), ...(setup.tables === 'kept' ? [] : [{ type: 'evict_table' as const, vpn: 0 }])] : [],
         }),
       ];
     }),
@@ -305,11 +296,7 @@ export function tlbShootdownSystem(id: string, setup: TlbShootdownSetup): System
       ...memory(setup),
       ...cpus(setup),
       rcu: actor(rcu, { lane: kernel, choices: ['grace_period'] }),
-      interconnect: actor(interconnect, {
-        lane: kernel,
-        input: { cpus: cpusOf(setup) },
-        choices: setup.flush === 'ipi' || setup.tables === 'sync' ? cpusOf(setup).map((to) => ({ type: 'deliver' as const, to })) : [],
-      }),
+      interconnect: interconnectOf(cpusOf(setup), { lane: kernel, delivers: setup.flush === 'ipi' || setup.tables === 'sync' }),
       ...(setup.tables === 'rcu' ? { tlb_remove_table_rcu: actor(tlbRemoveTableRcu, { lane: kernel }) } : {}),
       ...Object.assign({}, ...setup.threads.map((thread, n) => threadActors(setup, n, thread))),
     },

@@ -11,11 +11,10 @@ import type { fsync } from '../../machines/paths/fsync.js';
 import type { shrinkFolioList } from '../../machines/paths/shrink-folio-list.js';
 import type { userAccess } from '../../machines/paths/user-access.js';
 import { bug, invariant, leadsTo, type Property, possibility } from '../property/property.js';
+import { cpuAt, entries } from './common.js';
 import { I11, UAF } from './kernel-properties.js';
 import {
-  cpuAt,
   DEVICE,
-  entries,
   fileOf,
   framesOf,
   mmapLockOf,

@@ -19,6 +19,7 @@ import { tryToMergeOnePage } from '../../machines/paths/try-to-merge-one-page.js
 import { type RmapItem, tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { writeProtectPage } from '../../machines/paths/write-protect-page.js';
 import { writeback } from '../../machines/paths/writeback.js';
+import { entries } from './common.js';
 
 /** What a thread does, call by call. `at`: a virtual page of an address space. */
 export type ProtectCall =
@@ -143,8 +144,6 @@ export const protection: ProtectSetup = {
 };
 
 export const DEVICE = 'gpu0';
-export const entries = <T>(of: Readonly<Record<string, T>>): [string, T][] => Object.entries(of);
-export const cpuAt = (n: number): string => `cpu${n}`;
 /** The page tables of a replicated process have one mmap_lock. */
 export const mmapLockOf = (mm: string): string => `mmap_lock_${mm.split('_')[0]}`;
 export const ptlOf = (mm: string): string => `ptl_${mm}`;

@@ -1,6 +1,5 @@
-import { interconnect } from '../../actors/interconnect.js';
 import { asidKey } from '../../machines/hardware/cpu.js';
-import { storeBuffer } from '../../machines/hardware/store-buffer.js';
+import { drains, storeBuffer } from '../../machines/hardware/store-buffer.js';
 import { addressSpace, pageAt, presentPte } from '../../machines/memory/address-space.js';
 import { coherence } from '../../machines/memory/coherence.js';
 import { folio } from '../../machines/memory/folio.js';
@@ -14,14 +13,13 @@ import { mutex } from '../../machines/sync/mutex.js';
 import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
+import { cpuAt, entries, interconnectOf, speculation } from './common.js';
 import { cpuWithoutGenerations, mmWithoutGenerations } from './without-generations.js';
 import { properties } from './write-protect-properties.js';
 import {
   areaOf,
-  cpuAt,
   DEVICE,
   deviceFramesOf,
-  entries,
   fileOf,
   framesOf,
   freeFramesOf,
@@ -183,10 +181,7 @@ function cpus(setup: ProtectSetup, workers: readonly Worker[]): Actors {
           lane,
           input: { mm, interconnect: 'interconnect', ...(stores && mm !== null ? { storeBuffer: `store_buffer${n}` } : {}) },
           choices: ['interrupt'],
-          environment: walks.flatMap((vpn) => [
-            { type: 'fill' as const, vpn },
-            { type: 'evict' as const, vpn },
-          ]),
+          environment: speculation(walks),
         }),
       ],
       ...(stores
@@ -196,7 +191,7 @@ function cpus(setup: ProtectSetup, workers: readonly Worker[]): Actors {
               actor(storeBuffer, {
                 lane,
                 input: { ordering: setup.ordering, size: storesUnderWay },
-                choices: [...Array(setup.ordering === 'weak' ? storesUnderWay : 1).keys()].map((entry) => ({ type: 'drain' as const, entry })),
+                choices: drains(setup.ordering === 'weak' ? storesUnderWay : 1),
               }),
             ] as [string, ActorSpec],
           ]
@@ -215,11 +210,7 @@ export function writeProtectSystem(id: string, setup: ProtectSetup): System {
     id,
     actors: {
       ...memory(setup, workers),
-      interconnect: actor(interconnect, {
-        lane: 'kernel',
-        input: { cpus: workers.map(({ n }) => cpuAt(n)) },
-        choices: workers.map(({ n }) => ({ type: 'deliver' as const, to: cpuAt(n) })),
-      }),
+      interconnect: interconnectOf(workers.map(({ n }) => cpuAt(n))),
       ...cpus(setup, workers),
       ...Object.assign({}, ...workers.map((worker) => pathsOf(setup, worker))),
       ...deviceActors(setup, workers),

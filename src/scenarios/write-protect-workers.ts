@@ -22,11 +22,9 @@ import { userAccess } from '../../machines/paths/user-access.js';
 import { userFault } from '../../machines/paths/user-fault.js';
 import { UsageError } from '../system/errors.js';
 import { type ActorSpec, actor } from '../system/system.js';
-import { closure } from './closure.js';
+import { closure, cpuAt, entries } from './common.js';
 import {
-  cpuAt,
   DEVICE,
-  entries,
   fileOf,
   framesOf,
   hasFiles,

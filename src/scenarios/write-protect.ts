@@ -17,6 +17,7 @@ import { tryToMergeOnePage } from '../../machines/paths/try-to-merge-one-page.js
 import { tryToUnmap } from '../../machines/paths/try-to-unmap.js';
 import { writeProtectPage } from '../../machines/paths/write-protect-page.js';
 import { writeback } from '../../machines/paths/writeback.js';
+import type { Guards } from './common.js';
 import type { Expected, Parameters, Scenario, Variant } from './scenario.js';
 import {
   again,
@@ -63,7 +64,6 @@ import { type Ordering, type ProtectSetup, type ProtectThread, protection } from
 import { writeProtectSystem } from './write-protect-system.js';
 
 type Changes = Partial<ProtectSetup>;
-type Guards<M extends { provide: (implementations: never) => unknown }> = M extends { provide: (implementations: { guards?: infer G }) => unknown } ? G : never;
 
 const protects = (guards: Guards<typeof writeProtectPage>): Changes => ({ writeProtect: writeProtectPage.provide({ guards: guards as never }) });
 const faults = (guards: Guards<typeof handlePteFault>): Changes => ({ handlePteFault: handlePteFault.provide({ guards: guards as never }) });
