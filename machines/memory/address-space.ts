@@ -20,7 +20,8 @@ export type PresentPte = Extract<Pte, { kind: 'present' }>;
 export type DevexclPte = Extract<Pte, { kind: 'devexcl' }>;
 /** `table`: the page-table page that a hardware walk went through; null for another reader, and where tables are not modelled. */
 export type PteReply = { type: 'pte'; pte: Pte; table: Address | null };
-export type PmdReply = { type: 'pmd'; kind: 'table' | 'huge' | 'none'; table: Address | null };
+/** `pte`: of a huge leaf, the translation of its first page. */
+export type PmdReply = { type: 'pmd'; kind: 'table' | 'huge' | 'none'; table: Address | null; pte?: PresentPte };
 
 /** What to flush (flush_tlb_info). `gen`: the generation that this flush brings a TLB to. */
 export interface FlushRequest {
@@ -35,6 +36,8 @@ export interface FlushRequest {
 const PTRS_PER_PTE = 512;
 /** The number of the page-table page that holds the pte of `vpn`. */
 export const pmdIndex = (vpn: number): number => Math.floor(vpn / PTRS_PER_PTE);
+/** The first virtual page that it maps. */
+export const pmdStart = (vpn: number): number => pmdIndex(vpn) * PTRS_PER_PTE;
 
 /** The address of the actor that is page frame `pfn`. */
 export const pageAt = (pfn: number): Address => `page${pfn}`;
@@ -103,7 +106,13 @@ type Event =
       | { type: 'pte.wrprotect'; vpn: number }
       | { type: 'pte.set'; vpn: number; pte: Pte }
     >
-  | Signed<{ type: 'pmd.read'; vpn: number } | { type: 'pmd.clear'; vpn: number } | { type: 'pmd.split'; vpn: number }>
+  | Signed<
+      | { type: 'pmd.read'; vpn: number }
+      | { type: 'pmd.clear'; vpn: number }
+      | { type: 'pmd.split'; vpn: number }
+      | { type: 'pmd.get_and_clear'; vpn: number }
+      | { type: 'pmd.set_leaf'; vpn: number; pte: PresentPte; nr: number }
+    >
   | Signed<
       | { type: 'vma.find'; vpn: number }
       | { type: 'vma.link'; vpns: number[]; areas?: Context['areas'] }
@@ -119,6 +128,11 @@ const { reply, inform } = speaker<Context, Event>();
 
 /** What a hardware walk leaves in the pte: a store sets D. */
 const walked = (pte: Pte, write: boolean): Pte => (write && pte.kind === 'present' && pte.write ? { ...pte, dirty: true } : pte);
+/** A huge leaf has one D bit. */
+const dirtyLeaf = ({ ptes }: Context, within: number): Context['ptes'] =>
+  Object.fromEntries(Object.entries(ptes).map(([vpn, pte]) => [vpn, pmdIndex(Number(vpn)) === pmdIndex(within) ? walked(pte, true) : pte]));
+const withoutLeaf = ({ ptes }: Context, within: number): Context['ptes'] =>
+  Object.fromEntries(Object.entries(ptes).filter(([vpn]) => pmdIndex(Number(vpn)) !== pmdIndex(within)));
 const pteOf = (context: Context, vpn: number): Pte => context.ptes[vpn] ?? none;
 /** undefined: not modelled. */
 const tableOf = (context: Context, vpn: number): Address | null | undefined => context.pmds[pmdIndex(vpn)];
@@ -146,7 +160,8 @@ export const addressSpace = setup({
         const walk = received(event, 'pte.walk');
         const before = walkedPte(context, walk);
         const after = walked(before, walk.write);
-        return after === before ? context.ptes : { ...context.ptes, [walk.vpn]: after };
+        if (after === before) return context.ptes;
+        return context.huge.includes(pmdIndex(walk.vpn)) ? dirtyLeaf(context, walk.vpn) : { ...context.ptes, [walk.vpn]: after };
       },
     }),
     clear: assign({ ptes: ({ context, event }) => ({ ...context.ptes, [received(event, 'pte.get_and_clear', 'pte.clear').vpn]: none }) }),
@@ -164,12 +179,31 @@ export const addressSpace = setup({
       },
     }),
     replyPmd: reply(({ context, event }) => {
-      const { vpn } = received(event, 'pmd.read', 'pmd.clear');
-      if (context.huge.includes(pmdIndex(vpn))) return { type: 'pmd', kind: 'huge', table: null };
+      const { vpn } = received(event, 'pmd.read', 'pmd.clear', 'pmd.get_and_clear');
+      const leaf = pteOf(context, pmdStart(vpn));
+      if (context.huge.includes(pmdIndex(vpn))) return { type: 'pmd', kind: 'huge', table: null, ...(leaf.kind === 'present' ? { pte: leaf } : {}) };
       const table = tableOf(context, vpn);
       return { type: 'pmd', kind: table === null ? 'none' : 'table', table: table ?? null };
     }),
     splitPmd: assign({ huge: ({ context, event }) => context.huge.filter((index) => index !== pmdIndex(received(event, 'pmd.split').vpn)) }),
+    clearLeaf: assign(({ context, event }) => {
+      const { vpn } = received(event, 'pmd.get_and_clear');
+      return {
+        huge: context.huge.filter((index) => index !== pmdIndex(vpn)),
+        ptes: withoutLeaf(context, vpn),
+        pmds: { ...context.pmds, [pmdIndex(vpn)]: null },
+      };
+    }),
+    setLeaf: assign(({ context, event }) => {
+      const { vpn, pte, nr } = received(event, 'pmd.set_leaf');
+      const leaf = Array.from({ length: nr }, (_, n) => [pmdStart(vpn) + n, { ...pte, pfn: pte.pfn + n }]);
+      const { [pmdIndex(vpn)]: _, ...pmds } = context.pmds;
+      return {
+        huge: [...new Set([...context.huge, pmdIndex(vpn)])].sort((a, b) => a - b),
+        ptes: { ...withoutLeaf(context, vpn), ...Object.fromEntries(leaf) },
+        pmds,
+      };
+    }),
     clearPmd: assign({ pmds: ({ context, event }) => ({ ...context.pmds, [pmdIndex(received(event, 'pmd.clear').vpn)]: null }) }),
     replyVma: reply(({ context, event }) => {
       const { vpn } = received(event, 'vma.find');
@@ -241,6 +275,8 @@ export const addressSpace = setup({
     'pmd.read': { actions: 'replyPmd' },
     'pmd.clear': { actions: ['replyPmd', 'clearPmd'], description: 'Z10: free_pte_range unlinks the page-table page' },
     'pmd.split': { actions: 'splitPmd', description: '__split_huge_pmd_locked: a page table in its place, with the same translations' },
+    'pmd.get_and_clear': { actions: ['replyPmd', 'clearLeaf'], description: 'pmdp_huge_get_and_clear: a huge leaf goes' },
+    'pmd.set_leaf': { actions: 'setLeaf', description: 'set_pmd_at: one entry that maps a folio of several pages' },
     'vma.find': { actions: 'replyVma' },
     'vma.link': { actions: 'link' },
     'vma.unlink': { actions: 'unlink' },

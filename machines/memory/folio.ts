@@ -1,5 +1,6 @@
 import { assign, enqueueActions, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
+import { pageAt } from './address-space.js';
 
 interface Context {
   pfn: number;
@@ -38,9 +39,18 @@ interface Context {
    * share the bytes, so that they never change.
    */
   protection: { record: Address; stable: boolean } | null;
+  /** Nobody had written its struct page at first. */
+  uninitialised: boolean;
   /** PG_writeback, and who waits until it ends; null: not under writeback. */
   writeback: { waiters: Address[] } | null;
+  /** Pages of the folio whose head it is (folio_nr_pages). */
+  nr: number;
+  /** The struct page of a tail: counters are in the head's. null: no tail. */
+  tail: Tail | null;
 }
+
+/** What the word compound_head of a tail holds: its head, or since 7.3 how many pages the folio has, whose head follows from the tail's own address. */
+export type Tail = { head: number } | { mask: number };
 
 /**
  * An access to memory through a translation, of a CPU or of a secondary MMU: from which address space and virtual page, for
@@ -57,10 +67,16 @@ export interface MemoryAccess {
 export type MemoryValue = { type: 'memory.value'; user: Address; vpn: number; pfn: number; write: boolean; value: string | null };
 
 type Event =
-  | Signed<{ type: 'page.head' } | { type: 'page.read' } | { type: 'page.remove' }>
-  | Signed<{ type: 'folio.try_get' } | { type: 'folio.get' } | { type: 'folio.put' }>
+  | Signed<{ type: 'page.head'; pfn?: number } | { type: 'page.read' } | { type: 'page.remove' } | { type: 'page.poison' }>
+  | Signed<{ type: 'page.init'; refcount: number } | ({ type: 'page.prep_tail' } & Tail) | { type: 'page.prep_head'; nr: number }>
+  | Signed<{ type: 'folio.try_get' | 'folio.get' | 'folio.put' | 'folio.pin' | 'folio.unpin'; refs?: number }>
+  | Signed<
+      | { type: 'folio.nr_pages' }
+      | { type: 'folio.split'; refcount: number }
+      | { type: 'page.clear_head'; refcount: number; exclusive?: boolean }
+      | { type: 'page.free_tail' }
+    >
   | Signed<{ type: 'folio.ref_inc' } | { type: 'folio.ref_dec' }>
-  | Signed<{ type: 'folio.pin' } | { type: 'folio.unpin' }>
   | Signed<{ type: 'folio.add_rmap' } | { type: 'folio.remove_rmap' }>
   | Signed<{ type: 'folio.mark_dirty' } | { type: 'folio.prep_new' }>
   | Signed<{ type: 'folio.wait_idle' }>
@@ -73,12 +89,18 @@ type Event =
   | Signed<{ type: 'folio.protect'; record: Address; stable: boolean } | { type: 'folio.unprotect' }>
   | Signed<{ type: 'folio.start_writeback' } | { type: 'folio.end_writeback' } | { type: 'folio.wait_writeback' }>;
 
-const { tell, reply, inform } = speaker<Context, Event>();
+const { tell, reply, inform, forward } = speaker<Context, Event>();
 
 /** Nobody but mappings (where each holds a reference) refers to it. */
 const isIdle = ({ refcount, mapcount, idle }: Context): boolean => refcount - mapcount === idle;
-/** An allocator has it when it is not in use, be it of the kernel or of a driver. */
-const isAllocated = ({ zone, device }: Context): boolean => zone === 'normal' || device !== null;
+/** An allocator has it when it is not in use, be it of the kernel or of a driver. A tail goes with its head. */
+const isAllocated = ({ zone, device, tail }: Context): boolean => (zone === 'normal' || device !== null) && tail === null;
+/** References or pins that a message is about. */
+const refsOf = (event: Event): number => received(event, 'folio.try_get', 'folio.get', 'folio.put', 'folio.pin', 'folio.unpin').refs ?? 1;
+/** The head of the page that the struct page is taken for. */
+const compoundHead = (tail: Tail | null, pfn: number): number => (tail === null ? pfn : 'head' in tail ? tail.head : pfn - (pfn % tail.mask));
+const headOf = ({ context: { tail, pfn } }: { context: Context }): Address => pageAt(compoundHead(tail, pfn));
+const tailsOf = ({ pfn, nr }: Context): Address[] => Array.from({ length: nr - 1 }, (_, index) => pageAt(pfn + index + 1));
 
 interface Input {
   pfn: number;
@@ -92,10 +114,15 @@ interface Input {
   device?: Address;
   mapping?: Address;
   protection?: Context['protection'];
+  nr?: number;
+  tail?: Tail;
+  /** Nobody has written its struct page yet. */
+  uninitialised?: boolean;
 }
 
 /**
- * A page of memory and its struct page (an order-0 folio): reference count, pin count, map count. After remove_pages the
+ * A page of memory and its struct page: reference count, pin count, map count; those of a folio of several pages are in the head's,
+ * and each tail says which that is. The struct page of a tail that shares its frame with others' is reached by several addresses (see vmemmap). After remove_pages the
  * struct page is absent, and so is the memory: any touch is a bug. A free page keeps its struct page; its memory is not
  * handed out again, as in a quarantine, so that every stale access is seen, unless contents are modelled. FOLL_PIN's bias
  * of 1024 references is counted apart, as `pincount`. Domain table: G8, Z5, Z14, U4, U6; invariants I1, I2, I3, I6; part
@@ -105,10 +132,12 @@ export const folio = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
   guards: {
     frozen: ({ context }) => context.refcount === 0,
-    unreferenced: ({ context }) => context.refcount <= 0,
-    unpinned: ({ context }) => context.pincount <= 0,
+    unreferenced: ({ context, event }) => context.refcount < (event.type === 'folio.put' ? refsOf(event) : 1),
+    unpinned: ({ context, event }) => context.pincount < refsOf(event),
     isIdle: ({ context }) => isIdle(context),
-    isLast: ({ context }) => isAllocated(context) && context.refcount === 1,
+    isTail: ({ context }) => context.tail !== null,
+    isUninitialised: ({ context }) => context.uninitialised,
+    isLast: ({ context, event }) => isAllocated(context) && context.refcount === refsOf(event),
     isFree: ({ context }) => isAllocated(context) && context.refcount === 0,
     isNormalStore: ({ context, event }) => context.zone === 'normal' && received(event, 'memory.access').write,
     /** I5: until it has stored, the device alone uses the memory. */
@@ -125,10 +154,51 @@ export const folio = setup({
     /** I7: who shares its bytes has not asked for others. */
     isStable: ({ context }) => context.protection?.stable === true,
     changesStable: ({ context, event }) => context.protection?.stable === true && received(event, 'memory.access').write,
-    becomesIdle: ({ context }) => isIdle({ ...context, refcount: context.refcount - 1 }) && context.waiters.length > 0,
+    becomesIdle: ({ context, event }) => isIdle({ ...context, refcount: context.refcount - refsOf(event) }) && context.waiters.length > 0,
   },
   actions: {
-    replyHead: reply(({ context }) => ({ type: 'page.head', head: context.pfn })),
+    replyHead: reply(({ context, event }) => ({ type: 'page.head', head: compoundHead(context.tail, received(event, 'page.head').pfn ?? context.pfn) })),
+    replyNr: reply(({ context }) => ({ type: 'folio.nr_pages', nr: context.nr })),
+    initialise: assign({
+      refcount: ({ event }) => received(event, 'page.init').refcount,
+      pincount: 0,
+      mapcount: 0,
+      nr: 1,
+      tail: null,
+      dirty: false,
+      anonExclusive: false,
+      mapping: null,
+      protection: null,
+      writeback: null,
+    }),
+    setTail: assign({
+      refcount: 0,
+      tail: ({ event }) => {
+        const { type: _, from: __, ...tail } = received(event, 'page.prep_tail');
+        return tail;
+      },
+    }),
+    setNr: assign({ nr: ({ event }) => received(event, 'page.prep_head').nr }),
+    clearTails: enqueueActions(({ enqueue, context, event }) => {
+      for (const tail of tailsOf(context))
+        enqueue(
+          tell(tail, {
+            type: 'page.clear_head',
+            refcount: received(event, 'folio.split').refcount,
+            ...(context.anonExclusive ? { exclusive: true } : {}),
+          }),
+        );
+      enqueue.assign({ nr: 1 });
+    }),
+    clearTail: assign(({ event }) => {
+      const { refcount, exclusive = false } = received(event, 'page.clear_head');
+      return { tail: null, refcount, anonExclusive: exclusive };
+    }),
+    freeTails: enqueueActions(({ enqueue, context }) => {
+      for (const tail of tailsOf(context)) enqueue(tell(tail, { type: 'page.free_tail' }));
+      enqueue.assign({ nr: 1 });
+    }),
+    freeTail: assign({ tail: null }),
     replyCounts: reply(({ context }) => ({
       type: 'page.counts',
       refcount: context.refcount,
@@ -140,14 +210,20 @@ export const folio = setup({
       ...(context.mapping !== null ? { file: true } : {}),
       ...(context.protection ? { protection: context.protection.stable ? 'stable' : 'record' } : {}),
     })),
-    get: assign({ refcount: ({ context }) => context.refcount + 1 }),
-    put: assign({ refcount: ({ context }) => context.refcount - 1 }),
+    get: assign({ refcount: ({ context, event }) => context.refcount + refsOf(event) }),
+    put: assign({ refcount: ({ context, event }) => context.refcount - refsOf(event) }),
+    refInc: assign({ refcount: ({ context }) => context.refcount + 1 }),
+    refDec: assign({ refcount: ({ context }) => context.refcount - 1 }),
     replyGot: reply(({ context }) => ({ type: 'folio.got', refcount: context.refcount })),
     replyFrozen: reply({ type: 'folio.frozen' }),
     replyPut: reply(({ context }) => ({ type: 'folio.put', refcount: context.refcount })),
-    pin: assign({ pincount: ({ context }) => context.pincount + 1 }),
-    unpin: assign({ pincount: ({ context }) => context.pincount - 1 }),
+    pin: assign({ pincount: ({ context, event }) => context.pincount + refsOf(event) }),
+    unpin: assign({ pincount: ({ context, event }) => context.pincount - refsOf(event) }),
     addRmap: assign({ mapcount: ({ context }) => context.mapcount + 1, sampled: false }),
+    // Its caller has looked up the head, which cannot change while the page is mapped.
+    askHead: forward(headOf, ({ event }) => received(event, 'page.read')),
+    addRmapOfHead: tell(headOf, { type: 'folio.add_rmap' }),
+    removeRmapOfHead: tell(headOf, { type: 'folio.remove_rmap' }),
     removeRmap: assign({ mapcount: ({ context }) => context.mapcount - 1 }),
     markDirty: assign({ dirty: true }),
     noteWritten: assign({ written: true }),
@@ -167,6 +243,8 @@ export const folio = setup({
       mapping: null,
       protection: null,
       writeback: null,
+      nr: 1,
+      tail: null,
     }),
     freeze: assign({ refcount: 0 }),
     replyRefFrozen: reply({ type: 'folio.ref_freeze', result: 'frozen' }),
@@ -246,36 +324,90 @@ export const folio = setup({
     mapping: null,
     protection: null,
     writeback: null,
+    nr: 1,
+    tail: null,
+    uninitialised: false,
     ...input,
   }),
-  initial: 'initialised',
+  initial: 'initial',
   states: {
-    initialised: {
+    initial: {
       description: 'A page of ZONE_NORMAL, or of device-private memory, is free from the start if nobody refers to it',
-      always: [{ guard: 'isFree', target: 'free' }, { target: 'present' }],
+      always: [{ guard: 'isUninitialised', target: 'uninitialised' }, { guard: 'isFree', target: 'free' }, { target: 'present' }],
+    },
+    uninitialised: {
+      description: 'The struct page is mapped, but holds poison, or whatever was in its frame before',
+      on: {
+        'page.init': { target: 'present', actions: 'initialise' },
+        'page.poison': { description: 'again' },
+        'page.head': { target: 'uninitialised_struct_page' },
+        'page.read': { target: 'uninitialised_struct_page' },
+        'page.prep_tail': { target: 'uninitialised_struct_page' },
+        'page.prep_head': { target: 'uninitialised_struct_page' },
+        'page.clear_head': { target: 'uninitialised_struct_page' },
+        'folio.nr_pages': { target: 'uninitialised_struct_page' },
+        'folio.split': { target: 'uninitialised_struct_page' },
+        'folio.try_get': { target: 'uninitialised_struct_page' },
+        'folio.get': { target: 'uninitialised_struct_page' },
+        'folio.put': { target: 'uninitialised_struct_page' },
+        'folio.pin': { target: 'uninitialised_struct_page' },
+        'folio.unpin': { target: 'uninitialised_struct_page' },
+        'folio.ref_inc': { target: 'uninitialised_struct_page' },
+        'folio.ref_dec': { target: 'uninitialised_struct_page' },
+        'folio.add_rmap': { target: 'uninitialised_struct_page' },
+        'folio.remove_rmap': { target: 'uninitialised_struct_page' },
+        'folio.wait_idle': { target: 'uninitialised_struct_page' },
+        'folio.mark_dirty': { target: 'uninitialised_struct_page' },
+        'folio.freeze': { target: 'uninitialised_struct_page' },
+        'folio.unfreeze': { target: 'uninitialised_struct_page' },
+        'folio.set_exclusive': { target: 'uninitialised_struct_page' },
+        'folio.clean': { target: 'uninitialised_struct_page' },
+        'folio.mapping': { target: 'uninitialised_struct_page' },
+        'folio.set_mapping': { target: 'uninitialised_struct_page' },
+        'folio.protect': { target: 'uninitialised_struct_page' },
+        'folio.unprotect': { target: 'uninitialised_struct_page' },
+        'folio.start_writeback': { target: 'uninitialised_struct_page' },
+        'folio.end_writeback': { target: 'uninitialised_struct_page' },
+        'folio.wait_writeback': { target: 'uninitialised_struct_page' },
+        'folio.free': { target: 'uninitialised_struct_page' },
+        'page.free_tail': { target: 'uninitialised_struct_page' },
+        'page.remove': { target: 'removed', description: 'U6' },
+        'memory.access': { actions: 'replyValue', description: 'The memory is there, whatever its struct page says' },
+      },
     },
     present: {
       description: 'The struct page is mapped and initialised, and the memory is there',
       on: {
         'page.head': { actions: 'replyHead', description: 'G8a: compound_head' },
-        'page.read': { actions: 'replyCounts' },
+        'page.read': [{ guard: 'isTail', actions: 'askHead' }, { actions: 'replyCounts' }],
+        'page.init': { actions: 'initialise', description: '__init_single_page' },
+        'page.poison': { target: 'uninitialised', description: 'page_init_poison' },
+        'page.prep_tail': { actions: 'setTail', description: "prep_compound_tail: from here its counters are the head's" },
+        'page.prep_head': { actions: 'setNr', description: 'prep_compound_head' },
+        'page.clear_head': { actions: 'clearTail', description: 'clear_compound_head: a folio of its own' },
+        'page.free_tail': { target: 'free', actions: 'freeTail', description: 'free_tail_page_prepare: it goes with its head' },
+        'folio.nr_pages': { actions: 'replyNr' },
+        'folio.split': { actions: 'clearTails', description: '__split_huge_page, dax_folio_reset_order: every page becomes a folio of its own' },
         'folio.try_get': [{ guard: 'frozen', actions: 'replyFrozen' }, { actions: ['get', 'replyGot'] }],
         'folio.get': { actions: ['get', 'replyGot'] },
         'folio.put': [
           { guard: 'unreferenced', target: 'refcount_underflow' },
-          { guard: 'isLast', target: 'free', actions: ['put', 'replyPut'] },
+          { guard: 'isLast', target: 'free', actions: ['put', 'replyPut', 'freeTails'] },
           { guard: 'becomesIdle', actions: ['put', 'wakeAll', 'replyPut'] },
           { actions: ['put', 'replyPut'] },
         ],
-        'folio.ref_inc': { actions: 'get', description: 'The reference of a mapping, or of a cache; no answer' },
+        'folio.ref_inc': { actions: 'refInc', description: 'The reference of a mapping, or of a cache; no answer' },
         'folio.ref_dec': [
           { guard: 'unreferenced', target: 'refcount_underflow' },
-          { actions: 'put', description: 'Not the last one: the caller has another' },
+          { actions: 'refDec', description: 'Not the last one: the caller has another' },
         ],
         'folio.pin': { actions: 'pin', description: 'G8d' },
         'folio.unpin': [{ guard: 'unpinned', target: 'refcount_underflow' }, { actions: 'unpin' }],
-        'folio.add_rmap': { actions: 'addRmap' },
-        'folio.remove_rmap': { actions: 'removeRmap', description: 'Z5' },
+        'folio.add_rmap': [{ guard: 'isTail', actions: 'addRmapOfHead' }, { actions: 'addRmap' }],
+        'folio.remove_rmap': [
+          { guard: 'isTail', actions: 'removeRmapOfHead' },
+          { actions: 'removeRmap', description: 'Z5' },
+        ],
         'folio.wait_idle': [{ guard: 'isIdle', actions: 'replyIdle' }, { actions: 'await' }],
         'page.remove': { target: 'removed', description: 'U6: remove_pages takes struct page and memory away' },
         'folio.mark_dirty': { actions: 'markDirty', description: 'Z5: the dirty bit of a pte goes to the folio' },
@@ -293,7 +425,7 @@ export const folio = setup({
         'folio.start_writeback': { actions: 'startWriteback' },
         'folio.end_writeback': { actions: 'endWriteback' },
         'folio.wait_writeback': [{ guard: 'isUnderWriteback', actions: 'awaitWriteback' }, { actions: 'replyWritebackEnded' }],
-        'folio.free': { target: 'free', description: 'R9: free_unref_folios' },
+        'folio.free': { target: 'free', actions: 'freeTails', description: 'R9: free_unref_folios' },
         'memory.read': [
           { guard: 'isOutOfReach', target: 'private_memory_accessed', actions: 'replyContent' },
           { guard: 'breaksAtomic', target: 'accessed_in_atomic', actions: 'replyContent' },
@@ -323,6 +455,7 @@ export const folio = setup({
         'page.read': { actions: 'replyCounts' },
         'folio.try_get': { actions: 'replyFrozen' },
         'folio.prep_new': { target: 'present', actions: 'prepNew', description: 'prep_new_page: handed out' },
+        'folio.nr_pages': { actions: 'replyNr' },
         'folio.put': { target: 'refcount_underflow' },
         'folio.get': { target: 'used_after_free' },
         'folio.ref_inc': { target: 'used_after_free' },
@@ -353,6 +486,14 @@ export const folio = setup({
       on: {
         'page.head': { target: 'struct_page_accessed' },
         'page.read': { target: 'struct_page_accessed' },
+        'page.init': { target: 'struct_page_accessed' },
+        'page.poison': { target: 'struct_page_accessed' },
+        'page.free_tail': { target: 'struct_page_accessed' },
+        'page.prep_tail': { target: 'struct_page_accessed' },
+        'page.prep_head': { target: 'struct_page_accessed' },
+        'page.clear_head': { target: 'struct_page_accessed' },
+        'folio.nr_pages': { target: 'struct_page_accessed' },
+        'folio.split': { target: 'struct_page_accessed' },
         'folio.try_get': { target: 'struct_page_accessed' },
         'folio.get': { target: 'struct_page_accessed' },
         'folio.put': { target: 'struct_page_accessed' },
@@ -373,6 +514,7 @@ export const folio = setup({
         'memory.access': { target: 'memory_accessed', actions: 'replyValue' },
       },
     },
+    uninitialised_struct_page: { tags: ['BUG', 'I9'], description: 'BUG: struct page used that nobody has initialised' },
     struct_page_accessed: { tags: ['BUG', 'I1'], description: 'BUG: struct page accessed after remove_pages' },
     memory_accessed: { tags: ['BUG', 'I2'], description: 'BUG: device memory accessed after remove_pages' },
     private_memory_accessed: { tags: ['BUG'], description: 'BUG: memory of a device accessed, which nobody else can reach' },

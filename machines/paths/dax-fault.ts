@@ -20,6 +20,7 @@ interface Context extends Input {
   caller: Address;
   vpn: number;
   pfn: number;
+  head: number;
   ok: boolean;
 }
 
@@ -31,7 +32,7 @@ type Event =
   | Signed<{ type: 'page.head'; head: number } | { type: 'folio.got' }>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpn: -1, pfn: -1, ok: false };
+const idle = { caller: '', vpn: -1, pfn: -1, head: -1, ok: false };
 
 /**
  * handle_mm_fault on a dax mapping (fs/dax.c, drivers/dax/device.c; 5.10 to 7.3): inside the SRCU section dax_srcu it
@@ -69,8 +70,9 @@ export const daxFault = setup({
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pte.read', vpn: context.vpn }),
     ),
-    get: tell(({ context }) => pageAt(context.pfn), { type: 'folio.get' }),
-    addRmap: tell(({ context }) => pageAt(context.pfn), { type: 'folio.add_rmap' }),
+    noteHead: assign({ head: ({ event }) => received(event, 'page.head').head }),
+    get: tell(({ context }) => pageAt(context.head), { type: 'folio.get' }),
+    addRmap: tell(({ context }) => pageAt(context.head), { type: 'folio.add_rmap' }),
     setPte: tell(
       ({ context }) => context.mm,
       ({ context }) => ({ type: 'pte.set', vpn: context.vpn, pte: presentPte(context.pfn, { devmap: context.devmap, special: context.devmap }) }),
@@ -101,7 +103,7 @@ export const daxFault = setup({
     },
     dax_associate_entry: {
       description: 'Writes mapping and index into the struct page',
-      on: { step: { actions: 'touch' }, 'page.head': { target: 'pte_offset_map_lock' } },
+      on: { step: { actions: 'touch' }, 'page.head': { target: 'pte_offset_map_lock', actions: 'noteHead' } },
     },
     pte_offset_map_lock: { description: 'Takes the page-table lock', on: { step: { target: 'spin_on_ptl', actions: 'lockPtl' } } },
     spin_on_ptl: { description: 'Spins while another has it', on: { locked: { target: 'insert_page' } } },

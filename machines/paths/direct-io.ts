@@ -6,6 +6,8 @@ import { pageAt } from '../memory/address-space.js';
 interface Context {
   gup: Address;
   putPage: Address;
+  /** Gives all of them back at once (unpin_user_page_range_dirty_lock), as RDMA does with a memory region; null: page by page. */
+  putPages: Address | null;
   /** The buffer. */
   vpns: number[];
   /** FOLL_PIN instead of FOLL_GET. */
@@ -30,9 +32,10 @@ export const directIo = setup({
   types: {
     context: {} as Context,
     events: {} as Event,
-    input: {} as { gup: Address; putPage: Address; vpns: number[]; pin: boolean; access?: 'read' | 'write'; meanwhile?: Address },
+    input: {} as { gup: Address; putPage: Address; putPages?: Address; vpns: number[]; pin: boolean; access?: 'read' | 'write'; meanwhile?: Address },
   },
   guards: {
+    putsAtOnce: ({ context }) => context.putPages !== null,
     hasPages: ({ context }) => context.pages.length > 0,
     doesMore: ({ context }) => context.meanwhile !== null,
     gotPages: ({ event }) => (received(event, 'return').pages ?? []).length > 0,
@@ -52,12 +55,17 @@ export const directIo = setup({
       ({ context }) => context.putPage,
       ({ context }) => ({ type: 'call', pfn: context.pages[0], pinned: context.pin }),
     ),
+    callPutPages: tell(
+      ({ context }) => context.putPages as Address,
+      ({ context }) => ({ type: 'call', pages: context.pages }),
+    ),
+    dropAll: assign({ pages: [] }),
     // From the call on the pin is put_page's to give back.
     dropFirst: assign({ pages: ({ context }) => context.pages.slice(1) }),
   },
 }).createMachine({
   id: 'direct_io',
-  context: ({ input }) => ({ access: null, ...input, meanwhile: input.meanwhile ?? null, pages: [] }),
+  context: ({ input }) => ({ access: null, putPages: null, ...input, meanwhile: input.meanwhile ?? null, pages: [] }),
   initial: 'pin_user_pages_fast',
   states: {
     pin_user_pages_fast: {
@@ -68,7 +76,11 @@ export const directIo = setup({
     pinned: { description: 'Holds pins of the buffer', always: [{ guard: 'doesMore', target: 'meanwhile' }, { target: 'dma' }] },
     meanwhile: { description: 'Does something else while it holds the pins', entry: 'callMeanwhile', on: { return: { target: 'dma' } } },
     dma: { description: 'The device writes into the first page, or reads it', on: { step: { target: 'unpin', actions: 'access' } } },
-    unpin: { description: 'Page by page', always: [{ guard: 'hasPages', target: 'unpin_user_page' }, { target: 'done' }] },
+    unpin: {
+      description: 'At once, or page by page',
+      always: [{ guard: 'putsAtOnce', target: 'unpin_user_page_range_dirty_lock' }, { guard: 'hasPages', target: 'unpin_user_page' }, { target: 'done' }],
+    },
+    unpin_user_page_range_dirty_lock: { description: 'Folio by folio', entry: ['callPutPages', 'dropAll'], on: { return: { target: 'done' } } },
     unpin_user_page: { description: 'Gives the pin back', entry: ['callPut', 'dropFirst'], on: { return: { target: 'unpin' } } },
     done: { tags: ['rest'], description: 'The system call has returned', on: { again: { target: 'pin_user_pages_fast' } } },
   },

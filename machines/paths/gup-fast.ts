@@ -2,7 +2,8 @@ import { assign, enqueueActions, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
 import type { PagemapUse } from '../devices/dev-pagemap.js';
-import { type PmdReply, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
+import { type PmdReply, type PresentPte, type Pte, type PteReply, pageAt, pmdIndex, pmdStart } from '../memory/address-space.js';
+import { several } from './put-page.js';
 
 interface Input {
   cpu: Address;
@@ -11,7 +12,8 @@ interface Input {
   pagemaps: Record<string, PagemapUse>;
   /** Paths of its own thread. */
   putPage: Address;
-  slow: Address;
+  /** null: FOLL_FAST_ONLY, it returns what it got without locks. */
+  slow: Address | null;
   /** FOLL_PIN instead of FOLL_GET. */
   pin: boolean;
 }
@@ -23,12 +25,23 @@ interface Context extends Input {
   write: boolean | null;
   /** The page-table page that it walks; null where tables are not modelled. */
   table: Address | null;
+  /** Where it walks a huge leaf: as a pte of the first page that it takes there. */
   pte: Pte;
+  /** The huge leaf as it was read; null: it walks ptes. */
+  leaf: PresentPte | null;
+  /** Pages that it takes at once. */
+  refs: number;
+  /** References that it takes for them. */
+  grab: number;
+  /** Pages that were gathered before this leaf. */
+  leafStart: number;
   /** Pages gathered, in the order of vpns (pages[nr]). */
   pages: number[];
   /** The pagemap that it holds a reference of, from page to page; null: none. */
   held: PagemapUse | null;
   head: number;
+  /** FOLL_PIN: the pin count of the page that is being taken is raised. */
+  pinned: boolean;
   seq: number;
 }
 
@@ -60,20 +73,34 @@ const idle = {
   write: null as boolean | null,
   table: null as Address | null,
   pte: none,
+  leaf: null as PresentPte | null,
+  refs: 1,
+  grab: 1,
+  leafStart: 0,
   pages: [] as number[],
   held: null as PagemapUse | null,
   head: -1,
+  pinned: false,
   seq: 0,
 };
 const vpnOf = ({ context }: { context: Context }): number => context.vpns[context.pages.length] as number;
 const pfnOf = (context: Context): number => (context.pte.kind === 'present' ? context.pte.pfn : -1);
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[pfnOf(context)] as PagemapUse;
+/** Pages asked for that the leaf at hand maps, from the one on that is asked for next. */
+const leafPages = ({ context }: { context: Context }): number => {
+  const rest = context.vpns.slice(context.pages.length);
+  const other = rest.findIndex((vpn) => pmdIndex(vpn) !== pmdIndex(rest[0] as number));
+  return other < 0 ? rest.length : other;
+};
+/** What comes after the pages that are being taken. */
+const nextVpn = (context: Context): number | undefined => context.vpns[context.pages.length + context.refs];
+const isSameLeaf = ({ leaf }: Context, event: Event): boolean => leaf !== null && JSON.stringify(received(event, 'pmd').pte) === JSON.stringify(leaf);
 const isUnchanged = ({ pte }: Context, event: Event): boolean => JSON.stringify(received(event, 'pte').pte) === JSON.stringify(pte);
 const present = (pte: Pte): pte is Extract<Pte, { kind: 'present' }> => pte.kind === 'present';
 
 /**
- * get_user_pages_fast and pin_user_pages_fast on base pages (mm/gup.c, 5.10 to 6.17), G1 to G15: interrupts off, one load
- * of each pte, (devmap: a reference of the pagemap first,) try to take a reference of the page, read the pte again. What
+ * get_user_pages_fast and pin_user_pages_fast (mm/gup.c, 5.10 to 6.17), G1 to G15: interrupts off, one load
+ * of each pte, or of a huge pmd, (devmap: a reference of the pagemap first,) try to take a reference of the page, read the pte again. What
  * it does not get it leaves to the slow path. A pin that is only for reading (`write: false`) leaves a page that is shared to the slow
  * path, too (gup_must_unshare, since 5.19). Returns `{ pages }`.
  */
@@ -82,11 +109,34 @@ export const gupFast = setup({
   guards: {
     pins: ({ context }) => context.pin,
     isOdd: ({ event }) => received(event, 'seqcount').value % 2 === 1,
+    isOddFastOnly: ({ context, event }) => context.slow === null && received(event, 'seqcount').value % 2 === 1,
+    isFastOnly: ({ context }) => context.slow === null,
     forked: ({ context, event }) => received(event, 'seqcount').value !== context.seq,
     /** Page tables that are never freed are not listed: a second look at the pmd could see nothing new. */
     walksTable: ({ context }) => context.table !== null,
     sameTable: ({ context, event }) => received(event, 'pmd').table === context.table,
     tableNone: ({ event }) => received(event, 'pmd').kind === 'none',
+    isLeaf: ({ event }) => received(event, 'pmd').pte !== undefined,
+    walksLeaf: ({ context }) => context.leaf !== null,
+    sameLeaf: ({ context, event }) => isSameLeaf(context, event),
+    leafNotAccessible: ({ context }) => context.write !== false && context.leaf?.write === false,
+    leafIsSpecial: ({ context }) => context.leaf?.special === true && !context.leaf.devmap,
+    sameReadOnlyLeaf: ({ context, event }) =>
+      context.pin && context.write === false && context.leaf?.write === false && !context.leaf.devmap && isSameLeaf(context, event),
+    leafNeedsPagemap: ({ context }) => context.leaf?.devmap === true,
+    /** Row D5: as if the pages of a devmap leaf were one folio. */
+    takesLeafWhole: () => false,
+    moreOfLeaf: ({ context }) => context.leaf !== null && context.refs < leafPages({ context }),
+    hasGatheredOfLeaf: ({ context }) => context.leaf !== null && context.pages.length > context.leafStart,
+    /** Safeguard (row D1): as many references as pages, since each page may be given back by itself. */
+    countsEveryPage: () => true,
+    /** Safeguard (row D6): counters of a tail are its head's. */
+    countsOnHead: () => true,
+    /** Safeguard (G8c, row D4): the page may belong to another folio than it did when its head was looked up. */
+    looksUpHeadAgain: () => true,
+    /** Safeguard (G8d, row D9): who clears the pte and then looks for pins sees this one. */
+    pinsBeforeRecheck: () => true,
+    unpinnedYet: ({ context }) => context.pin && !context.pinned,
     /** G6: not there, or the access is not allowed. */
     notAccessible: ({ context, event }) => {
       const { pte } = received(event, 'pte');
@@ -124,11 +174,11 @@ export const gupFast = setup({
     /** Safeguard (part 2, row W6r): a pin on a page that others share is no pin on what the address maps next. */
     mustUnshare: ({ event }) => mustUnshare(received(event, 'page.counts')),
     nextInTable: ({ context }) => {
-      const next = context.vpns[context.pages.length + 1];
-      return next !== undefined && pmdIndex(next) === pmdIndex(vpnOf({ context }));
+      const next = nextVpn(context);
+      return context.leaf === null && next !== undefined && pmdIndex(next) === pmdIndex(vpnOf({ context }));
     },
-    morePages: ({ context }) => context.pages.length + 1 < context.vpns.length,
-    isDone: ({ context }) => context.pages.length === context.vpns.length,
+    morePages: ({ context }) => nextVpn(context) !== undefined,
+    isDone: ({ context }) => context.pages.length === context.vpns.length || context.slow === null,
   },
   actions: {
     remember: assign(({ event }) => {
@@ -155,17 +205,37 @@ export const gupFast = setup({
     callPut: tell(({ context }) => (context.held as PagemapUse).put, { type: 'call' }),
     notePagemap: assign({ held: ({ context }) => pagemapOf(context) }),
     forgetPagemap: assign({ held: null }),
+    noteLeaf: assign(({ context, event }) => {
+      const leaf = received(event, 'pmd').pte as PresentPte;
+      const vpn = vpnOf({ context });
+      return { leaf, leafStart: context.pages.length, pte: { ...leaf, pfn: leaf.pfn + vpn - pmdStart(vpn) } };
+    }),
+    takeWhole: assign({ refs: leafPages, grab: leafPages }),
+    takeWholeByOne: assign({ refs: leafPages }),
+    nextOfLeaf: assign(({ context }) => ({
+      pages: [...context.pages, pfnOf(context)],
+      pte: { ...(context.pte as PresentPte), pfn: pfnOf(context) + 1 },
+      pinned: false,
+    })),
     readHead: tell(({ context }) => pageAt(pfnOf(context)), { type: 'page.head' }),
     noteHead: assign({ head: ({ event }) => received(event, 'page.head').head }),
-    tryGet: tell(({ context }) => pageAt(context.head), { type: 'folio.try_get' }),
-    pin: tell(({ context }) => pageAt(context.head), { type: 'folio.pin' }),
+    notePage: assign({ head: ({ context }) => pfnOf(context) }),
+    tryGet: tell(
+      ({ context }) => pageAt(context.head),
+      ({ context }) => ({ type: 'folio.try_get', ...several(context.grab) }),
+    ),
+    pin: tell(
+      ({ context }) => pageAt(context.head),
+      ({ context }) => ({ type: 'folio.pin', ...several(context.grab) }),
+    ),
+    notePinned: assign({ pinned: true }),
     putCurrent: tell(
       ({ context }) => context.putPage,
-      ({ context }) => ({ type: 'call', pfn: context.head, pinned: context.pin }),
+      ({ context }) => ({ type: 'call', pfn: context.head, pinned: context.pinned, ...several(context.grab) }),
     ),
     putUnpinned: tell(
       ({ context }) => context.putPage,
-      ({ context }) => ({ type: 'call', pfn: context.head, pinned: false }),
+      ({ context }) => ({ type: 'call', pfn: context.head, pinned: false, ...several(context.grab) }),
     ),
     putLast: tell(
       ({ context }) => context.putPage,
@@ -173,9 +243,16 @@ export const gupFast = setup({
     ),
     dropLast: assign({ pages: ({ context }) => context.pages.slice(0, -1) }),
     dropAll: assign({ pages: [] }),
-    record: assign({ pages: ({ context }) => [...context.pages, pfnOf(context)] }),
+    record: assign(({ context }) => ({
+      pages: [...context.pages, ...Array.from({ length: context.refs }, (_, n) => pfnOf(context) + n)],
+      refs: 1,
+      grab: 1,
+      leaf: null,
+      pinned: false,
+    })),
+    forgetPage: assign({ refs: 1, grab: 1, leaf: null, pinned: false }),
     callSlow: tell(
-      ({ context }) => context.slow,
+      ({ context }) => context.slow as Address,
       ({ context }) => ({ type: 'call', vpns: context.vpns.slice(context.pages.length), ...(context.write === null ? {} : { write: context.write }) }),
     ),
     readCounts: tell(({ context }) => pageAt(pfnOf(context)), { type: 'page.read' }),
@@ -210,6 +287,7 @@ export const gupFast = setup({
       on: {
         step: { actions: 'readSeq' },
         seqcount: [
+          { guard: 'isOddFastOnly', target: 'idle', actions: ['return', 'forget'] },
           { guard: 'isOdd', target: 'gup_slow' },
           { target: 'local_irq_save', actions: 'noteSeq' },
         ],
@@ -225,9 +303,24 @@ export const gupFast = setup({
         step: { actions: 'readPmd' },
         pmd: [
           { guard: 'tableNone', target: 'gup_fast_end' },
+          { guard: 'isLeaf', target: 'gup_fast_pmd_leaf', actions: 'noteLeaf' },
           { target: 'ptep_get_lockless', actions: 'noteTable' },
         ],
       },
+    },
+    gup_fast_pmd_leaf: {
+      description: 'One entry for a whole folio: as many references at once as pages are asked for; a devmap leaf page by page',
+      always: [
+        { guard: 'leafNotAccessible', target: 'gup_fast_end', actions: 'forgetPage' },
+        { guard: 'leafIsSpecial', target: 'gup_fast_end', actions: 'forgetPage' },
+        { guard: 'leafNeedsPagemap', target: 'gup_fast_devmap_leaf' },
+        { guard: 'countsEveryPage', target: 'page_folio', actions: 'takeWhole' },
+        { target: 'page_folio', actions: 'takeWholeByOne' },
+      ],
+    },
+    gup_fast_devmap_leaf: {
+      description: 'Up to 6.16: its metadata may be that of base pages, each with a count of its own',
+      always: [{ guard: 'takesLeafWhole', target: 'get_dev_pagemap', actions: 'takeWhole' }, { target: 'get_dev_pagemap' }],
     },
     ptep_get_lockless: {
       description: 'G5 to G7: one load of the pte; the local copy is used from here on',
@@ -294,46 +387,112 @@ export const gupFast = setup({
     },
     page_folio: {
       description: 'G8a: reads compound_head: the first touch of the struct page',
-      on: { step: { actions: 'readHead' }, 'page.head': { target: 'folio_ref_try_add', actions: 'noteHead' } },
+      on: {
+        step: { actions: 'readHead' },
+        'page.head': [
+          { guard: 'countsOnHead', target: 'folio_ref_try_add', actions: 'noteHead' },
+          { target: 'folio_ref_try_add', actions: 'notePage' },
+        ],
+      },
     },
     folio_ref_try_add: {
-      description: 'G8b: adds a reference unless there is none',
-      on: { step: { actions: 'tryGet' }, 'folio.got': { target: 'page_folio_again' }, 'folio.frozen': { target: 'gup_fast_end' } },
+      description: 'G8b: adds a reference unless there is none; of a leaf as many as pages are asked for',
+      on: {
+        step: { actions: 'tryGet' },
+        'folio.got': [{ guard: 'looksUpHeadAgain', target: 'page_folio_again' }, { target: 'try_grab_folio_fast' }],
+        'folio.frozen': [
+          { guard: 'hasGatheredOfLeaf', target: 'undo_leaf' },
+          { target: 'gup_fast_end', actions: 'forgetPage' },
+        ],
+      },
     },
     page_folio_again: {
       description: 'G8c: reads the head again; changed: the reference went to another folio',
       on: {
         step: { actions: 'readHead' },
-        'page.head': [{ guard: 'sameHead', target: 'try_grab_folio_fast' }, { target: 'put_wrong_head' }],
+        'page.head': [
+          { guard: 'sameHead', target: 'try_grab_folio_fast' },
+          { guard: 'countsOnHead', target: 'put_wrong_head' },
+          { target: 'try_grab_folio_fast' },
+        ],
       },
     },
     put_wrong_head: { description: 'G8c: puts it and looks up the head once more', entry: 'putUnpinned', on: { return: { target: 'page_folio' } } },
     try_grab_folio_fast: {
       description: 'G8d: FOLL_PIN raises the pin count, with a full barrier before the next look at the pte',
-      always: { guard: 'isFollGet', target: 'grabbed' },
-      on: { step: { target: 'grabbed', actions: 'pin' } },
+      always: [
+        { guard: 'isFollGet', target: 'grabbed' },
+        { guard: 'pinsBeforeRecheck', target: 'folio_pin' },
+        { guard: 'moreOfLeaf', target: 'folio_pin' },
+        { target: 'grabbed' },
+      ],
     },
-    grabbed: { description: 'Holds the page', always: [{ guard: 'rechecksAfterGrab', target: 'recheck' }, { target: 'record' }] },
-    recheck: { description: 'G9: the pmd first', always: [{ guard: 'walksTable', target: 'pmdp_get_again' }, { target: 'ptep_get_lockless_again' }] },
+    folio_pin: { description: 'G8d: the pin count', on: { step: { target: 'grabbed', actions: ['pin', 'notePinned'] } } },
+    grabbed: {
+      description: 'Holds the page',
+      always: [
+        { guard: 'moreOfLeaf', target: 'get_dev_pagemap', actions: 'nextOfLeaf' },
+        { guard: 'rechecksAfterGrab', target: 'recheck' },
+        { target: 'got_page' },
+      ],
+    },
+    recheck: {
+      description: 'G9: the pmd first',
+      always: [{ guard: 'walksLeaf', target: 'pmdp_get_again' }, { guard: 'walksTable', target: 'pmdp_get_again' }, { target: 'ptep_get_lockless_again' }],
+    },
     pmdp_get_again: {
       description: 'G9: the table itself may be on its way out',
-      on: { step: { actions: 'readPmd' }, pmd: [{ guard: 'sameTable', target: 'ptep_get_lockless_again' }, { target: 'gup_put_folio' }] },
+      on: {
+        step: { actions: 'readPmd' },
+        pmd: [
+          { guard: 'sameReadOnlyLeaf', target: 'gup_must_unshare' },
+          { guard: 'sameLeaf', target: 'got_page' },
+          { guard: 'walksLeaf', target: 'gup_put_folio' },
+          { guard: 'sameTable', target: 'ptep_get_lockless_again' },
+          { target: 'gup_put_folio' },
+        ],
+      },
     },
     ptep_get_lockless_again: {
       description: 'G9: pmd and pte must be what they were, else the page may be another by now',
       on: {
         step: { actions: 'readPte' },
-        pte: [{ guard: 'unchangedReadOnly', target: 'gup_must_unshare' }, { guard: 'unchanged', target: 'record' }, { target: 'gup_put_folio' }],
+        pte: [{ guard: 'unchangedReadOnly', target: 'gup_must_unshare' }, { guard: 'unchanged', target: 'got_page' }, { target: 'gup_put_folio' }],
       },
     },
     gup_must_unshare: {
       description: 'A read-only pte: is the page exclusive? Read after the pte (smp_rmb); else a store of the owner would go to a copy',
       on: {
         step: { actions: 'readCounts' },
-        'page.counts': [{ guard: 'mustUnshare', target: 'gup_put_folio' }, { target: 'record' }],
+        'page.counts': [{ guard: 'mustUnshare', target: 'gup_put_folio' }, { target: 'got_page' }],
       },
     },
-    gup_put_folio: { description: 'G9: puts the reference (and the pin) again', entry: 'putCurrent', on: { return: { target: 'gup_fast_end' } } },
+    gup_put_folio: {
+      description: 'G9: puts the reference (and the pin) again; of a devmap leaf, those of its pages before',
+      entry: 'putCurrent',
+      on: {
+        return: [
+          { guard: 'hasGatheredOfLeaf', target: 'undo_leaf' },
+          { target: 'gup_fast_end', actions: 'forgetPage' },
+        ],
+      },
+    },
+    undo_leaf: {
+      description: 'gup_fast_undo_dev_pagemap: nr goes back to where the leaf began',
+      always: [
+        { guard: 'hasGatheredOfLeaf', target: 'undo_leaf_page' },
+        { target: 'gup_fast_end', actions: 'forgetPage' },
+      ],
+    },
+    undo_leaf_page: { description: 'Puts the last page gathered of the leaf', entry: 'putLast', on: { return: { target: 'undo_leaf', actions: 'dropLast' } } },
+    got_page: {
+      description: 'The page is what the address maps',
+      always: [{ guard: 'unpinnedYet', target: 'folio_pin_late' }, { target: 'record' }],
+    },
+    folio_pin_late: {
+      description: 'Row D9: the pin count, after the last look at the pte',
+      on: { step: { target: 'record', actions: ['pin', 'notePinned'] } },
+    },
     record: {
       description: 'G11: records the page, goes on with the next pte, of the same page-table page or of another',
       always: [
@@ -368,7 +527,14 @@ export const gupFast = setup({
         seqcount: [{ guard: 'forked', target: 'fork_race' }, { guard: 'isDone', target: 'idle', actions: ['return', 'forget'] }, { target: 'gup_slow' }],
       },
     },
-    fork_race: { description: 'G14: unpins what it gathered', always: [{ guard: 'hasGathered', target: 'unpin_user_page' }, { target: 'gup_slow' }] },
+    fork_race: {
+      description: 'G14: unpins what it gathered',
+      always: [
+        { guard: 'hasGathered', target: 'unpin_user_page' },
+        { guard: 'isFastOnly', target: 'idle', actions: ['return', 'forget'] },
+        { target: 'gup_slow' },
+      ],
+    },
     unpin_user_page: { description: 'G14: unpins the last page gathered', entry: 'putLast', on: { return: { target: 'fork_race', actions: 'dropLast' } } },
     gup_slow: {
       description: 'G15: the rest by the slow path',

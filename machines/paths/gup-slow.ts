@@ -24,6 +24,7 @@ interface Context extends Required<Input> {
   write: boolean;
   pages: number[];
   pfn: number;
+  head: number;
   /** The fault is to make a copy that nobody shares (FAULT_FLAG_UNSHARE). */
   unshare: boolean;
   /** The pagemap that it holds a reference of. */
@@ -40,7 +41,7 @@ type Event =
   | Signed<{ type: 'page.counts' } & Sharing>;
 
 const { tell } = speaker<Context, Event>();
-const idle = { caller: '', vpns: [] as number[], write: false, pages: [] as number[], pfn: -1, unshare: false, held: null as PagemapUse | null };
+const idle = { caller: '', vpns: [] as number[], write: false, pages: [] as number[], pfn: -1, head: -1, unshare: false, held: null as PagemapUse | null };
 const vpnOf = (context: Context): number => context.vpns[context.pages.length] as number;
 const pagemapOf = (context: Context): PagemapUse => context.pagemaps[context.pfn] as PagemapUse;
 
@@ -115,9 +116,11 @@ export const gupSlow = setup({
     callPut: tell(({ context }) => (context.held as PagemapUse).put, { type: 'call' }),
     forgetPagemap: assign({ held: null }),
     readHead: tell(({ context }) => pageAt(context.pfn), { type: 'page.head' }),
-    tryGet: tell(({ context }) => pageAt(context.pfn), { type: 'folio.try_get' }),
-    pin: tell(({ context }) => pageAt(context.pfn), { type: 'folio.pin' }),
-    record: assign({ pages: ({ context }) => [...context.pages, context.pfn] }),
+    forgetHead: assign({ head: -1 }),
+    noteHead: assign({ head: ({ event }) => received(event, 'page.head').head }),
+    tryGet: tell(({ context }) => pageAt(context.head), { type: 'folio.try_get' }),
+    pin: tell(({ context }) => pageAt(context.head), { type: 'folio.pin' }),
+    record: assign({ pages: ({ context }) => [...context.pages, context.pfn], head: -1 }),
     callFault: tell(
       ({ context }) => context.fault,
       ({ context }) => ({ type: 'call', vpn: vpnOf(context), ...(context.write ? { write: true } : {}), ...(context.unshare ? { unshare: true } : {}) }),
@@ -186,7 +189,10 @@ export const gupSlow = setup({
         ],
       },
     },
-    page_folio: { description: 'First touch of the struct page', on: { step: { actions: 'readHead' }, 'page.head': { target: 'try_grab_folio' } } },
+    page_folio: {
+      description: 'First touch of the struct page',
+      on: { step: { actions: 'readHead' }, 'page.head': { target: 'try_grab_folio', actions: 'noteHead' } },
+    },
     try_grab_folio: {
       description: 'Takes a reference (and a pin) under the lock; none to be had: the page is on its way out',
       on: {
@@ -195,7 +201,7 @@ export const gupSlow = setup({
           { guard: 'pins', target: 'pte_unmap_unlock', actions: ['pin', 'record'] },
           { target: 'pte_unmap_unlock', actions: 'record' },
         ],
-        'folio.frozen': { target: 'mmap_read_unlock', actions: 'unlockPtl' },
+        'folio.frozen': { target: 'mmap_read_unlock', actions: ['unlockPtl', 'forgetHead'] },
       },
     },
     pte_unmap_unlock: {

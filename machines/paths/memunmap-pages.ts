@@ -1,6 +1,14 @@
 import { assign, setup } from 'xstate';
 import { type Address, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
+import type { SectionRange } from './memremap-pages.js';
+
+/** How memory goes where its vmemmap is modelled: section by section, under mem_hotplug_lock, by a path. */
+interface MemoryRemoval {
+  path: Address;
+  hotplugLock: Address;
+  sections: SectionRange[];
+}
 
 interface Input {
   pgmap: Address;
@@ -10,16 +18,26 @@ interface Input {
   rcu: Address;
   /** Pages of the device: base references to drop. */
   pfns: number[];
+  /** Of memunmap_pages since 5.18. Default: the pagemap is told that its pages go. */
+  removeMemory?: MemoryRemoval;
 }
 
 interface Context extends Input {
   caller: Address;
   left: number[];
+  /** Sections that are still to go. */
+  sections: SectionRange[];
 }
 
-type Event = { type: 'step' } | Call | Return | Signed<{ type: 'ref.count'; value: number } | { type: 'ref.released' } | { type: 'rcu.callback' }>;
+type Event =
+  | { type: 'step' }
+  | Call
+  | Return
+  | Signed<{ type: 'ref.count'; value: number } | { type: 'ref.released' } | { type: 'rcu.callback' } | { type: 'locked' }>;
 
 const { tell } = speaker<Context, Event>();
+
+const removalOf = ({ removeMemory }: Context): MemoryRemoval => removeMemory as MemoryRemoval;
 
 const shape = setup({
   types: { context: {} as Context, events: {} as Event, input: {} as Input },
@@ -27,9 +45,15 @@ const shape = setup({
     morePages: ({ context }) => context.left.length > 0,
     /** Safeguard: memory goes only after the last reference is gone. */
     waitsBeforeRemove: () => true,
+    removesSections: ({ context }) => context.removeMemory !== undefined,
+    moreSections: ({ context }) => context.sections.length > 0,
   },
   actions: {
-    remember: assign({ caller: ({ event }) => (event as Call).from, left: ({ context }) => context.pfns }),
+    remember: assign({
+      caller: ({ event }) => (event as Call).from,
+      left: ({ context }) => context.pfns,
+      sections: ({ context }) => context.removeMemory?.sections ?? [],
+    }),
     callKill: tell(({ context }) => context.kill, { type: 'call' }),
     putMany: tell(
       ({ context }) => context.ref,
@@ -42,20 +66,27 @@ const shape = setup({
     nextPage: assign({ left: ({ context }) => context.left.slice(1) }),
     wait: tell(({ context }) => context.ref, { type: 'ref.wait' }),
     removePages: tell(({ context }) => context.pgmap, { type: 'remove_pages' }),
+    lock: tell(({ context }) => removalOf(context).hotplugLock, { type: 'down_write' }),
+    unlock: tell(({ context }) => removalOf(context).hotplugLock, { type: 'up_write' }),
+    callRemove: tell(
+      ({ context }) => removalOf(context).path,
+      ({ context }) => ({ type: 'call', ...context.sections[0] }),
+    ),
+    nextSection: assign({ sections: ({ context }) => context.sections.slice(1) }),
     erase: tell(({ context }) => context.pgmap, { type: 'xa_erase' }),
     synchronize: tell(({ context }) => context.rcu, { type: 'synchronize_rcu' }),
     return: tell(({ context }) => context.caller, { type: 'return' }),
-    forget: assign({ caller: '', left: [] }),
+    forget: assign({ caller: '', left: [], sections: [] }),
   },
 });
 
 /**
  * memunmap_pages (mm/memremap.c, 5.18 to 7.3): kill the pagemap's own reference, put the base references at once, wait,
- * remove the pages. Pins of pages do not hold the reference.
+ * remove the pages (pageunmap_range). Pins of pages do not hold the reference.
  */
 export const memunmapPages = shape.createMachine({
   id: 'memunmap_pages',
-  context: ({ input }) => ({ ...input, caller: '', left: [] }),
+  context: ({ input }) => ({ ...input, caller: '', left: [], sections: [] }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'percpu_ref_kill', actions: 'remember' } } },
@@ -65,7 +96,22 @@ export const memunmapPages = shape.createMachine({
       on: { step: { actions: 'putMany' }, 'ref.count': { target: 'wait_for_completion' } },
     },
     wait_for_completion: { description: 'U5: waits for pgmap->done', on: { step: { target: 'wait_for_done', actions: 'wait' } } },
-    wait_for_done: { description: 'Asleep until the last reference of the pagemap is gone', on: { 'ref.released': { target: 'arch_remove_memory' } } },
+    wait_for_done: {
+      description: 'Asleep until the last reference of the pagemap is gone',
+      on: { 'ref.released': [{ guard: 'removesSections', target: 'mem_hotplug_begin' }, { target: 'arch_remove_memory' }] },
+    },
+    mem_hotplug_begin: { description: 'U6: takes mem_hotplug_lock', on: { step: { target: 'wait_for_mem_hotplug_lock', actions: 'lock' } } },
+    wait_for_mem_hotplug_lock: { description: 'Sleeps while others hold it', on: { locked: { target: '__remove_pages' } } },
+    __remove_pages: {
+      description: 'U6: arch_remove_memory, section by section',
+      always: [{ guard: 'moreSections', target: 'sparse_remove_section' }, { target: 'mem_hotplug_done' }],
+    },
+    sparse_remove_section: {
+      description: 'U6: the section is present no more, and its struct pages go',
+      entry: 'callRemove',
+      on: { return: { target: '__remove_pages', actions: 'nextSection' } },
+    },
+    mem_hotplug_done: { description: 'Lets mem_hotplug_lock go', on: { step: { target: 'pgmap_array_delete', actions: 'unlock' } } },
     arch_remove_memory: {
       description: 'U6: remove_pages: struct pages and linear map go',
       on: { step: { target: 'pgmap_array_delete', actions: 'removePages' } },
@@ -82,7 +128,7 @@ export const memunmapPages = shape.createMachine({
  */
 export const memunmapPages510 = shape.createMachine({
   id: 'memunmap_pages_5_10',
-  context: ({ input }) => ({ ...input, caller: '', left: [] }),
+  context: ({ input }) => ({ ...input, caller: '', left: [], sections: [] }),
   initial: 'idle',
   states: {
     idle: { tags: ['rest'], description: 'Not called', on: { call: { target: 'blk_freeze_queue_start', actions: 'remember' } } },

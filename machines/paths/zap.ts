@@ -1,7 +1,7 @@
 import { assign, setup } from 'xstate';
 import { type Address, received, type Signed, speaker } from '../../src/system/message.js';
 import type { Call, Return } from '../call.js';
-import { mappingPte, type PmdReply, type Pte, type PteReply, pageAt } from '../memory/address-space.js';
+import { mappingPte, type PmdReply, type PresentPte, type Pte, type PteReply, pageAt, pmdIndex } from '../memory/address-space.js';
 
 interface Input {
   /** The CPU it runs on. */
@@ -24,6 +24,8 @@ interface Input {
   restoreExclusive?: Address | null;
   /** It unmaps a file: the dirty bit of a pte goes to the folio, which is unlinked from the pte only after the flush. */
   file?: boolean;
+  /** A pmd may map a folio of several pages; default: none does. */
+  mapsHuge?: boolean;
   /**
    * How page-table pages are freed: `rcu` by a callback after a grace period; `sync` each at once, after an IPI that every
    * CPU has answered, as when there is no memory for a batch; `direct` with the pages, right after the flush.
@@ -88,12 +90,14 @@ const idle = { caller: '', unlink: null, vpns: [] as number[], notification: nul
 const pfnOf = ({ pte }: Context): number => (pte.kind === 'present' || pte.kind === 'devexcl' || pte.kind === 'devpriv' ? pte.pfn : -1);
 const lockOf = (context: Context): Address => context.folioLocks[pfnOf(context)] as Address;
 const vpnOf = ({ vpns }: Context): number => vpns[0] as number;
+const isOfLeaf = (context: Context, vpn: number): boolean => pmdIndex(vpn) === pmdIndex(vpnOf(context));
 
 /**
  * unmap_page_range with its mmu_gather (mm/memory.c, mm/mmu_gather.c; 6.12, 7.3), Z1 to Z15: clear the ptes under the
  * page-table lock, flush, and only then drop the pages' references and free page tables. Ptes that are special hold no
  * reference: up to 6.16 the struct page of a dax pte is never touched here. Secondary MMUs are told before the ptes are cleared, and
- * after, within the gather (zap_page_range_single, unmap_vmas). Called with the pages, and by munmap with what of the VMA goes;
+ * after, within the gather (zap_page_range_single, unmap_vmas). A huge leaf goes as a whole: a range that has only a part of it, for which
+ * it would have to be split, is not modelled. Called with the pages, and by munmap with what of the VMA goes;
  * returns `{ ok }`: only who asks them not to sleep is refused. Domain table part 2, 1e (zap), rows D11 to D12f.
  */
 export const zap = setup({
@@ -120,6 +124,8 @@ export const zap = setup({
     /** vm_normal_page: a pte that stands for a reference and a mapcount. */
     isNormal: ({ context }) => context.pte.kind === 'present' && !context.pte.special,
     isPresent: ({ context }) => context.pte.kind === 'present',
+    mapsHuge: ({ context }) => context.mapsHuge,
+    isHuge: ({ event }) => received(event, 'pmd').kind === 'huge',
     isDirtyFile: ({ context }) => context.file && context.pte.kind === 'present' && !context.pte.special && context.pte.dirty,
     batchFull: ({ context }) => context.batch.length >= context.batchSize,
     hasDelayed: ({ context }) => context.delayed.length > 0,
@@ -210,6 +216,19 @@ export const zap = setup({
     addToBatch: assign({ batch: ({ context }) => [...context.batch, pfnOf(context)] }),
     nextPte: assign({ vpns: ({ context }) => context.vpns.slice(1), pte: none }),
     markDirty: tell(({ context }) => pageAt(pfnOf(context)), { type: 'folio.mark_dirty' }),
+    readPmd: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pmd.read', vpn: vpnOf(context) }),
+    ),
+    exchangeLeaf: tell(
+      ({ context }) => context.mm,
+      ({ context }) => ({ type: 'pmd.get_and_clear', vpn: vpnOf(context) }),
+    ),
+    noteLeaf: assign({ pte: ({ event }) => received(event, 'pmd').pte as PresentPte }),
+    widenByLeaf: assign({
+      cleared: ({ context }) => (context.cleared === 'all' ? 'all' : [...context.cleared, ...context.vpns.filter((vpn) => isOfLeaf(context, vpn))]),
+    }),
+    nextLeaf: assign({ vpns: ({ context }) => context.vpns.filter((vpn) => !isOfLeaf(context, vpn)), pte: none }),
     delayRmap: assign({ delayed: ({ context }) => [...context.delayed, pfnOf(context)] }),
     removeRmap: tell(({ context }) => pageAt(pfnOf(context)), { type: 'folio.remove_rmap' }),
     removeDelayedRmap: tell(({ context }) => pageAt(context.delayed[0] as number), { type: 'folio.remove_rmap' }),
@@ -271,6 +290,7 @@ export const zap = setup({
   context: ({ input }) => ({
     batchSize: Number.MAX_SAFE_INTEGER,
     file: false,
+    mapsHuge: false,
     freeing: 'direct',
     putDevicePage: null,
     notifier: null,
@@ -323,13 +343,43 @@ export const zap = setup({
     },
     spin_on_ptl: {
       description: 'Spins while another has it',
-      on: { locked: [{ guard: 'defersFlushes', target: 'flush_tlb_batched_pending' }, { target: 'zap_pte_range' }] },
+      on: { locked: [{ guard: 'defersFlushes', target: 'flush_tlb_batched_pending' }, { target: 'zap_pmd_range' }] },
     },
     flush_tlb_batched_pending: {
       description: 'Z2: a flush that reclaim has put into a batch is done now',
       entry: 'callBatched',
-      on: { return: { target: 'zap_pte_range' } },
+      on: { return: { target: 'zap_pmd_range' } },
     },
+    zap_pmd_range: {
+      description: 'Z2: a table of ptes, or a huge leaf?',
+      always: [{ guard: 'mapsHuge', target: 'pmd_trans_huge' }, { target: 'zap_pte_range' }],
+    },
+    pmd_trans_huge: {
+      description: 'The lock keeps it as it is',
+      entry: 'readPmd',
+      on: { pmd: [{ guard: 'isHuge', target: 'zap_huge_pmd' }, { target: 'zap_pte_range' }] },
+    },
+    zap_huge_pmd: {
+      description: 'Z3: reads and clears the leaf, in one access',
+      on: { step: { actions: 'exchangeLeaf' }, pmd: { target: 'tlb_remove_pmd_tlb_entry', actions: 'noteLeaf' } },
+    },
+    tlb_remove_pmd_tlb_entry: {
+      description: 'Z4, Z6: all of it is to be flushed; the folio goes into the batch once',
+      always: [
+        { guard: 'isNormal', target: 'folio_remove_rmap_pmd', actions: ['widenByLeaf', 'addToBatch'] },
+        { target: 'next_pte', actions: ['widenByLeaf', 'nextLeaf'] },
+      ],
+    },
+    folio_remove_rmap_pmd: {
+      description: 'Z5: drops the mapcount, one for the leaf, also of a dirty one',
+      on: {
+        step: [
+          { guard: 'isDirtyFile', target: 'folio_mark_dirty_pmd', actions: 'removeRmap' },
+          { target: 'next_pte', actions: ['removeRmap', 'nextLeaf'] },
+        ],
+      },
+    },
+    folio_mark_dirty_pmd: { description: 'Z5: the dirty bit goes to the folio', on: { step: { target: 'next_pte', actions: ['markDirty', 'nextLeaf'] } } },
     zap_pte_range: {
       description: 'Z3: reads and clears the next pte; rows D12 and D12f look for a device-exclusive entry first',
       always: [
@@ -404,7 +454,7 @@ export const zap = setup({
     folio_remove_rmap_pte: { description: 'Z5: drops the mapcount', on: { step: { target: 'next_pte', actions: ['removeRmap', 'nextPte'] } } },
     next_pte: {
       description: 'Goes on with the next pte, unless the batch is full',
-      always: [{ guard: 'batchFull', target: 'force_flush' }, { guard: 'morePtes', target: 'zap_pte_range' }, { target: 'end_of_ptes' }],
+      always: [{ guard: 'batchFull', target: 'force_flush' }, { guard: 'morePtes', target: 'zap_pmd_range' }, { target: 'end_of_ptes' }],
     },
     end_of_ptes: { description: 'All ptes are cleared', always: [{ guard: 'hasDelayed', target: 'force_flush' }, { target: 'pte_unmap_unlock' }] },
     force_flush: {

@@ -29,6 +29,7 @@ export function actorAt(system: Directory, address: Address, self: { id: string 
  *   in `from`. Both may be functions of `{ context, event }`.
  * - `reply(message)`: the same, to the sender of the message being handled.
  * - `inform(observer, message)`: tells an observer, or nobody where there is none (null).
+ * - `forward(to, message)`: passes on a message of another, signed as it came.
  */
 export function speaker<C extends MachineContext, E extends EventObject>() {
   const tell = <M extends EventObject>(to: Of<Args<C, E>, Address>, message: Of<Args<C, E>, M>) =>
@@ -42,7 +43,12 @@ export function speaker<C extends MachineContext, E extends EventObject>() {
       const to = resolve(observer, { context, event });
       if (to !== null) enqueue(tell(to, message));
     });
-  return { tell, reply, inform };
+  const forward = <M extends Signed<EventObject>>(to: Of<Args<C, E>, Address>, message: Of<Args<C, E>, M>) =>
+    sendTo<C, E, undefined, AnyActorRef, E>(
+      ({ context, event, system, self }) => actorAt(system, resolve(to, { context, event }), self),
+      ({ context, event }: Args<C, E>) => resolve(message, { context, event }),
+    );
+  return { tell, reply, inform, forward };
 }
 
 /** The event as one of the type named: for guards and actions, which see the union. @throws {Error} when it is of another type. */

@@ -3,14 +3,40 @@ import { actor } from '../../../src/index.js';
 import { answers, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
-const rig = (): Rig =>
-  new Rig({ page4: answers(), page5: answers(), page6: answers(), pgmap: actor(devPagemap, { input: { pages: ['page4', 'page5'] } }), p: probe() });
+const rig = (registered?: boolean): Rig =>
+  new Rig({
+    page4: answers(),
+    page5: answers(),
+    page6: answers(),
+    pgmap: actor(devPagemap, { input: { pages: ['page4', 'page5'], ...(registered === undefined ? {} : { registered }) } }),
+    p: probe(),
+  });
 
 test('a pfn finds it until it is erased', () => {
   const system = rig();
   expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'found' }]);
   expect(system.say('p', 'pgmap', 'xa_erase')).toEqual([]);
   expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'none' }]);
+});
+
+test.each([true, undefined])('it is in the xarray at first (registered: %s)', (registered) => {
+  expect(rig(registered).say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'found' }]);
+});
+
+test('before the probe stores it no pfn finds it', () => {
+  const system = rig(false);
+  expect(system.at('pgmap')).toBe('erased');
+  expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'none' }]);
+  expect(system.say('p', 'pgmap', 'xa_store')).toEqual([]);
+  expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'found' }]);
+});
+
+test('it can be probed, removed and probed again', () => {
+  const system = rig(false);
+  for (const message of ['xa_store', 'xa_erase']) system.say('p', 'pgmap', message);
+  expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'none' }]);
+  for (const message of ['xa_store', 'xa_store']) system.say('p', 'pgmap', message);
+  expect(system.say('p', 'pgmap', 'xa_load')).toEqual([{ type: 'xa', result: 'found' }]);
 });
 
 test('remove_pages removes each of its pages, and no other', () => {

@@ -1,5 +1,5 @@
 import { type Area, addressSpace, type Pte, pageAt, presentPte } from '../../../machines/index.js';
-import { mappingPte, pmdIndex } from '../../../machines/memory/address-space.js';
+import { mappingPte, pmdIndex, pmdStart } from '../../../machines/memory/address-space.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
@@ -148,6 +148,7 @@ describe('a hardware walk', () => {
 
 test('a page-table page holds 512 ptes', () => {
   expect([0, 511, 512, 1023, 1024].map(pmdIndex)).toEqual([0, 0, 1, 1, 2]);
+  expect([0, 511, 512, 1023, 1024].map(pmdStart)).toEqual([0, 0, 512, 512, 1024]);
 });
 
 test('where tables are not modelled there is one, without a name', () => {
@@ -332,9 +333,10 @@ describe('a huge PMD', () => {
   const huge = (): Rig => rig({ 0: presentPte(4), 512: presentPte(5) }, { 1: 'table1' }, { huge: [0, 2] });
   const pmd = (system: Rig, vpn: number): unknown => system.say('p', 'mm', { type: 'pmd.read', vpn })[0];
 
-  test('maps the range of a page-table page, and has none', () => {
+  test('maps the range of a page-table page, and has none; it tells what its first page is, if there is one', () => {
     const system = huge();
-    expect([0, 511, 1024].map((vpn) => pmd(system, vpn))).toEqual(new Array(3).fill({ type: 'pmd', kind: 'huge', table: null }));
+    const leaf = { type: 'pmd', kind: 'huge', table: null, pte: presentPte(4) };
+    expect([0, 511, 1024].map((vpn) => pmd(system, vpn))).toEqual([leaf, leaf, { type: 'pmd', kind: 'huge', table: null }]);
     expect([pmd(system, 512), pmd(system, 1536)]).toEqual([
       { type: 'pmd', kind: 'table', table: 'table1' },
       { type: 'pmd', kind: 'table', table: null },
@@ -360,6 +362,94 @@ describe('a huge PMD', () => {
     ]);
     for (const vpn of [0, 512]) system.say('p', 'mm', { type: 'pmd.split', vpn });
     expect([system.context('mm').huge, system.context('mm').ptes, system.bugs()]).toEqual([[2], before, []]);
+  });
+});
+
+describe('a huge leaf', () => {
+  const pmd = (system: Rig, vpn: number, type = 'pmd.read'): unknown => system.say('p', 'mm', { type, vpn })[0];
+  const set = (system: Rig, vpn: number, nr: number, pte: Pte = presentPte(4)): Rig => {
+    expect(system.say('p', 'mm', { type: 'pmd.set_leaf', vpn, pte, nr })).toEqual([]);
+    return system;
+  };
+  const huge = (pte: Pte = presentPte(4)): object => ({ type: 'pmd', kind: 'huge', table: null, pte });
+  const nothing = { type: 'pmd', kind: 'none', table: null };
+  const read = (system: Rig, ...vpns: number[]): unknown => vpns.flatMap((vpn) => system.say('p', 'mm', { type: 'pte.read', vpn }).map(({ pte }) => pte));
+
+  test.each([0, 1, 511])('maps a run of pages, from the start of the range that %i is in', (vpn) => {
+    const system = set(rig(), vpn, 3);
+    expect([0, 2, 511].map((vpn) => pmd(system, vpn))).toEqual(Array(3).fill(huge()));
+    expect(read(system, 0, 1, 2, 3)).toEqual([presentPte(4), presentPte(5), presentPte(6), none]);
+    expect(pmd(system, 512)).toEqual({ type: 'pmd', kind: 'table', table: null });
+  });
+
+  test('gives each page the same rights and bits', () => {
+    const devmap = presentPte(4, { write: false, devmap: true });
+    const system = set(rig(), 512, 2, devmap);
+    expect([pmd(system, 513), read(system, 512, 513)]).toEqual([huge(devmap), [devmap, { ...devmap, pfn: 5 }]]);
+  });
+
+  test.each<[string, Pmds]>([
+    ['an unlinked table', { 0: null, 1: 'table1' }],
+    ['a table', { 0: 'table0', 1: 'table1' }],
+  ])('comes in the place of %s; the others stay', (_, pmds) => {
+    const system = set(rig({ 512: presentPte(9) }, pmds), 0, 2);
+    expect([pmd(system, 0), walk(system, 1, false)]).toEqual([huge(), [pte(presentPte(5))]]);
+    expect([system.context('mm').pmds, pmd(system, 512), read(system, 512)]).toEqual([
+      { 1: 'table1' },
+      { type: 'pmd', kind: 'table', table: 'table1' },
+      [presentPte(9)],
+    ]);
+  });
+
+  test('in whatever order they come, their ranges are kept in order', () => {
+    expect(set(set(set(rig(), 1024, 1), 0, 1), 512, 1).context('mm').huge).toEqual([0, 1, 2]);
+  });
+
+  test('is walked by hardware like ptes, from no table; a store to its first page changes it', () => {
+    const system = set(rig(), 0, 2);
+    expect([walk(system, 1, false), pmd(system, 0)]).toEqual([[pte(presentPte(5))], huge()]);
+    expect([walk(system, 0, true), pmd(system, 1)]).toEqual([[pte(presentPte(4, { dirty: true }))], huge(presentPte(4, { dirty: true }))]);
+  });
+
+  test('goes by an exchange: who clears it learns what it was, the D bit too; nobody walks there any more', () => {
+    const system = set(set(rig(), 0, 2), 512, 1, presentPte(9));
+    walk(system, 0, true);
+    expect(pmd(system, 1, 'pmd.get_and_clear')).toEqual(huge(presentPte(4, { dirty: true })));
+    expect([pmd(system, 0), pmd(system, 511), pmd(system, 0, 'pmd.get_and_clear')]).toEqual([nothing, nothing, nothing]);
+    expect([read(system, 0, 1), walk(system, 0, true), walk(system, 1, false)]).toEqual([[none, none], [pte(none)], [pte(none)]]);
+    expect([pmd(system, 512), read(system, 512), system.context('mm').huge]).toEqual([huge(presentPte(9)), [presentPte(9)], [1]]);
+  });
+
+  test('can come back, as it was or as another', () => {
+    const system = set(rig(), 0, 2);
+    pmd(system, 0, 'pmd.get_and_clear');
+    expect([pmd(set(system, 0, 2), 0), walk(system, 1, false)]).toEqual([huge(), [pte(presentPte(5))]]);
+    pmd(system, 0, 'pmd.get_and_clear');
+    expect([pmd(set(system, 0, 1, presentPte(8)), 0), read(system, 0, 1)]).toEqual([huge(presentPte(8)), [presentPte(8), none]]);
+  });
+
+  test('that is split is a table with the same translations, each of which can go by itself', () => {
+    const system = set(rig(), 0, 3);
+    system.say('p', 'mm', { type: 'pmd.split', vpn: 2 });
+    system.say('p', 'mm', { type: 'pte.get_and_clear', vpn: 1 });
+    expect([pmd(system, 0), read(system, 0, 1, 2)]).toEqual([{ type: 'pmd', kind: 'table', table: null }, [presentPte(4), none, presentPte(6)]]);
+  });
+
+  // The D bit goes to the one page only: pmd.get_and_clear does not tell of it, and gup-fast sees no change.
+  test('has one D bit: a store to any of its pages sets it', () => {
+    const system = set(rig(), 0, 2);
+    walk(system, 1, true);
+    expect(pmd(system, 0, 'pmd.get_and_clear')).toEqual(huge(presentPte(4, { dirty: true })));
+  });
+
+  // The range is listed twice then, and so is a state of its own.
+  test('that is set over another is there once', () => {
+    expect(set(set(rig(), 0, 2), 0, 2, presentPte(4, { write: false })).context('mm').huge).toEqual([0]);
+  });
+
+  // Pages of the longer one stay.
+  test('that is set over another takes its place', () => {
+    expect(read(set(set(rig(), 0, 2), 0, 1, presentPte(8)), 0, 1)).toEqual([presentPte(8), none]);
   });
 });
 

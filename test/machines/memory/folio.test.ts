@@ -1,5 +1,6 @@
 import { folio } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
+import { isOfCompound } from '../compounds.js';
 import { answers, type Message, probe } from '../probe.js';
 import { Rig, untaken } from '../rig.js';
 
@@ -690,6 +691,6 @@ describe('a page that was removed', () => {
   });
 });
 
-test('every transition was taken', () => {
-  expect(untaken(folio)).toEqual([]);
+test('every transition was taken, but for those that folio-compound.test.ts takes', () => {
+  expect(untaken(folio).filter((transition) => !isOfCompound(transition))).toEqual([]);
 });

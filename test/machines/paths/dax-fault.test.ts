@@ -7,13 +7,16 @@ interface Setup {
   ptes?: Record<string, Pte>;
   /** Up to 6.14: devmap ptes, no reference per mapping. */
   old?: boolean;
+  /** Page 4 is a tail of page 2. */
+  tail?: boolean;
 }
 
-const rig = ({ ptes = {}, old = false }: Setup = {}): Rig =>
+const rig = ({ ptes = {}, old = false, tail = false }: Setup = {}): Rig =>
   new Rig({
     mm: actor(addressSpace, { input: { ptes, vmas: [0, 1], cpumask: [] } }),
     ptl: actor(spinlock),
-    page4: actor(folio, { input: { pfn: 4, refcount: 0, idle: 0 } }),
+    page2: actor(folio, { input: { pfn: 2, refcount: 0, idle: 0, nr: 4 } }),
+    page4: actor(folio, { input: { pfn: 4, refcount: 0, idle: 0, ...(tail ? { tail: { head: 2 } } : {}) } }),
     mapping: actor(pageCache, { input: { blocks: { 0: 4, 1: null }, mappers: 1 } }),
     lock: actor(rwsem),
     dax: actor(daxDevice),
@@ -27,12 +30,12 @@ const call = (system: Rig, vpn: number): Rig => {
   system.say('p', 'fault', { type: 'call', vpn });
   return system;
 };
-const counts = (system: Rig): number[] => [system.context('page4').refcount, system.context('page4').mapcount];
+const counts = (system: Rig, pfn = 4): number[] => [system.context(`page${pfn}`).refcount, system.context(`page${pfn}`).mapcount];
 function expectAtRest(system: Rig): void {
   expect(system.context('lock')).toEqual({ writer: null, readers: [], waiters: [] });
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
   expect(system.context('srcu').readers).toEqual({});
-  expect(system.context('fault')).toMatchObject({ caller: '', vpn: -1, pfn: -1, ok: false });
+  expect(system.context('fault')).toMatchObject({ caller: '', vpn: -1, pfn: -1, head: -1, ok: false });
 }
 
 test('inside dax_srcu and the invalidate lock it asks whether the device is alive, finds the block, and maps it', () => {
@@ -55,6 +58,30 @@ test('inside dax_srcu and the invalidate lock it asks whether the device is aliv
   ]);
   expect(counts(system)).toEqual([1, 1]);
   expectAtRest(system);
+});
+
+describe('of a tail', () => {
+  test('the head is looked up before the page-table lock is taken; reference and mapping are counted there, the pte maps the tail', () => {
+    const system = call(rig({ tail: true }), 0).settle('fault');
+    expect(system.said('fault').slice(4, 10)).toEqual([
+      ...['page4: page.head', 'ptl: lock', 'mm: pte.read {"vpn":0}', 'page2: folio.get', 'page2: folio.add_rmap'],
+      `mm: pte.set ${JSON.stringify({ vpn: 0, pte: presentPte(4) })}`,
+    ]);
+    expect([counts(system, 2), counts(system), system.heard('p')]).toEqual([[1, 1], [0, 0], [{ type: 'return', ok: true }]]);
+    expectAtRest(system);
+  });
+
+  test('up to 6.14 nothing is counted', () => {
+    const system = call(rig({ tail: true, old: true }), 0).settle('fault');
+    expect([counts(system, 2), counts(system), system.heard('page2')]).toEqual([[0, 0], [0, 0], []]);
+    expectAtRest(system);
+  });
+
+  test('that is mapped already nothing is counted', () => {
+    const system = call(rig({ tail: true, ptes: { 0: presentPte(4) } }), 0).settle('fault');
+    expect([counts(system, 2), counts(system), system.heard('p')]).toEqual([[0, 0], [0, 0], [{ type: 'return', ok: true }]]);
+    expectAtRest(system);
+  });
 });
 
 test('up to 6.14 the mapping holds no reference, and the pte is devmap and special', () => {

@@ -1,7 +1,7 @@
 import { directIo } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, type Message, returns } from '../probe.js';
-import { Rig, untaken } from '../rig.js';
+import { type Actors, Rig, untaken } from '../rig.js';
 
 const rig = (pages: object, { pin = true, meanwhile }: { pin?: boolean; meanwhile?: string } = {}): Rig =>
   new Rig({
@@ -65,6 +65,34 @@ test('A13: it may call something else while it holds the pins', () => {
     io: actor(directIo, { input: { gup: 'gup', putPage: 'put', vpns: [0], pin: true, meanwhile: 'other' } }),
   });
   expect(told.settle().said('io').slice(0, 3)).toEqual(['gup: call {"vpns":[0]}', 'other: call', 'page4: memory.access {"write":true}']);
+});
+
+describe('all at once', () => {
+  const atOnce = (pages: object[], putPages: Actors[string] = returns()): Rig =>
+    new Rig({
+      ...{ page4: answers(), page5: answers(), gup: returns(...pages), put: returns(), put_pages: putPages },
+      io: actor(directIo, { input: { gup: 'gup', putPage: 'put', putPages: 'put_pages', vpns: [0, 1], pin: true }, environment: ['again'] }),
+    });
+  const round = ['gup: call {"vpns":[0,1]}', 'page4: memory.access {"write":true}', 'put_pages: call {"pages":[4,5]}'];
+
+  test('it gives all pages back by one call, and none by itself', () => {
+    const system = atOnce([{ pages: [4, 5] }]).stepTo('io', 'done');
+    expect([system.said('io'), system.heard('put')]).toEqual([round, []]);
+    expect(system.context('io').pages).toEqual([]);
+  });
+
+  test('from the call on the pins are not its own', () => {
+    const system = atOnce([{ pages: [4, 5] }], answers());
+    expect([system.at('io'), system.context('io').pages]).toEqual(['dma', [4, 5]]);
+    system.take('io', 'step');
+    expect([system.at('io'), system.can('io', 'step'), system.context('io').pages]).toEqual(['unpin_user_page_range_dirty_lock', false, []]);
+  });
+
+  test('without pages there is nothing to give back; the next system call pins anew', () => {
+    const system = atOnce([{ pages: [] }, { pages: [4, 5] }]);
+    expect([system.at('io'), system.heard('put_pages')]).toEqual(['done', []]);
+    expect(system.take('io', 'again').stepTo('io', 'done').said('io')).toEqual([...round.slice(0, 1), ...round]);
+  });
 });
 
 test('every transition was taken', () => {

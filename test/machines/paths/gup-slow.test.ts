@@ -43,7 +43,7 @@ const counts = (system: Rig, pfn: number): number[] => [system.context(`page${pf
 function expectAtRest(system: Rig): void {
   expect(system.context('mmap_lock')).toEqual({ writer: null, readers: [], waiters: [] });
   expect(system.context('ptl')).toEqual({ owner: null, waiters: [] });
-  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], write: false, pages: [], pfn: -1, unshare: false, held: null });
+  expect(system.context('gup')).toMatchObject({ caller: '', vpns: [], write: false, pages: [], pfn: -1, head: -1, unshare: false, held: null });
   expect(system.heard('a.put')).toHaveLength(system.heard('a.tryget').length);
   expect(system.said('gup').filter((said) => said === 'mmap_lock: down_read')).toHaveLength(1);
   expect(system.at('gup')).toBe('idle');
@@ -76,6 +76,42 @@ test('a get without a pin takes only a reference; several pages come in the orde
     [2, 0],
   ]);
   expectAtRest(system);
+});
+
+describe('tails of a folio', () => {
+  const compound = (head: object = {}): Actors => ({
+    page4: actor(folio, { input: { pfn: 4, refcount: 1, idle: 0, nr: 2, ...head } }),
+    page5: actor(folio, { input: { pfn: 5, refcount: 0, idle: 0, tail: { head: 4 } } }),
+  });
+
+  test.each([true, false])('references and pins go to the head, looked up of each page; the pages are those of the ptes (pin: %s)', (pin) => {
+    const system = call(rig({ pin, others: compound() }), 1, 0).settle();
+    const taken = (page: number): string[] => [`page${page}: page.head`, 'page4: folio.try_get', ...(pin ? ['page4: folio.pin'] : [])];
+    expect(system.said('gup').filter((said) => said.startsWith('page'))).toEqual([...taken(5), ...taken(4)]);
+    expect([returned(system), counts(system, 4), counts(system, 5)]).toEqual([[[5, 4]], [3, pin ? 2 : 0], [0, 0]]);
+    expectAtRest(system);
+  });
+
+  test('a head that nobody holds gives none', () => {
+    const system = call(rig({ others: compound({ refcount: 0 }) }), 1).settle();
+    expect([returned(system), counts(system, 4), counts(system, 5)]).toEqual([[[]], [0, 0], [0, 0]]);
+    expectAtRest(system);
+  });
+
+  test('a devmap tail: its pagemap is held until the head is', () => {
+    const system = call(rig({ ptes: { 1: presentPte(5, { devmap: true, special: true }) }, pin: false, others: compound() }), 1).settle();
+    expect(system.said('gup').filter((said) => /^(a|page)/.test(said))).toEqual([
+      ...['a: xa_load', 'a.tryget: call', 'page5: page.head', 'page4: folio.try_get', 'a.put: call'],
+    ]);
+    expectAtRest(system);
+  });
+
+  // It asks the tail: page->mapping, and a record that stands there, are in the head. A fault does not change that: it asks for ever.
+  test('a pin to read takes one of a file', () => {
+    const ptes = { 1: presentPte(5, { write: false }) };
+    const system = call(rig({ ptes, unshares: true, others: compound({ mapping: 'file' }) }), 1).settle();
+    expect([returned(system), counts(system, 4), system.heard('fault')]).toEqual([[[5]], [2, 1], []]);
+  });
 });
 
 test('it sleeps while somebody writes, and spins while somebody has the page-table lock', () => {

@@ -1,4 +1,4 @@
-import { devPagemap, memunmapPages, memunmapPages510, percpuRef, rcu } from '../../../machines/index.js';
+import { devPagemap, memunmapPages, memunmapPages510, percpuRef, rcu, rwsem } from '../../../machines/index.js';
 import { actor } from '../../../src/index.js';
 import { answers, probe, returns } from '../probe.js';
 import { type Actors, Rig, untaken } from '../rig.js';
@@ -46,6 +46,51 @@ describe('since 5.18', () => {
     system.say('p', 'rcu', 'rcu.read_unlock');
     expect(system.settle().heard('p').at(-1)).toEqual({ type: 'return' });
     expect(system.context('memunmap')).toMatchObject({ caller: '', left: [] });
+  });
+});
+
+describe('where the vmemmap is modelled', () => {
+  const sections = [
+    { section: 'section0', subsections: [1], start: 4, nr: 4, whole: false },
+    { section: 'section1', subsections: [2, 3], start: 8, nr: 8, whole: true },
+  ];
+  const sectionRig = (): Rig =>
+    rig(memunmapPages, {
+      remove_section: returns(),
+      mem_hotplug_lock: actor(rwsem),
+      memunmap: actor(memunmapPages, {
+        input: {
+          ...{ pgmap: 'pgmap', ref: 'ref', kill: 'kill', putPage: 'put_page', rcu: 'rcu', pfns: [4, 8] },
+          removeMemory: { path: 'remove_section', hotplugLock: 'mem_hotplug_lock', sections },
+        },
+      }),
+    });
+  const begin = ['kill: call', 'ref: ref.sub_and_test {"n":2}', 'ref: ref.wait', 'mem_hotplug_lock: down_write'];
+  const remove = [
+    'remove_section: call {"section":"section0","subsections":[1],"start":4,"nr":4,"whole":false}',
+    'remove_section: call {"section":"section1","subsections":[2,3],"start":8,"nr":8,"whole":true}',
+    'mem_hotplug_lock: up_write',
+  ];
+
+  test('memory goes section by section, under the lock; the pagemap is not told to remove pages', () => {
+    const system = call(sectionRig()).settle();
+    expect(system.said('memunmap')).toEqual([...begin, ...remove, ...end]);
+    expect([system.heard('page4'), system.context('mem_hotplug_lock').writer]).toEqual([[], null]);
+  });
+
+  test('it sleeps while others hold the lock', () => {
+    const system = sectionRig();
+    system.say('p', 'mem_hotplug_lock', 'down_read');
+    call(system).settle();
+    expect([system.at('memunmap'), system.can('memunmap', 'step'), system.said('memunmap')]).toEqual(['wait_for_mem_hotplug_lock', false, begin]);
+    system.say('p', 'mem_hotplug_lock', 'up_read');
+    expect(system.settle().said('memunmap')).toEqual([...begin, ...remove, ...end]);
+  });
+
+  test('it can be called again', () => {
+    const system = call(call(sectionRig()).settle()).settle();
+    expect(system.said('memunmap')).toEqual([...begin, ...remove, ...end, ...begin, ...remove, ...end]);
+    expect([system.at('memunmap'), system.context('memunmap')]).toMatchObject(['idle', { caller: '', left: [], sections: [] }]);
   });
 });
 

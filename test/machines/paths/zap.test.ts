@@ -25,15 +25,18 @@ interface Setup {
   freeing?: 'rcu' | 'sync';
   batchedPending?: 'batched';
   notifier?: 'notifier';
+  mapsHuge?: boolean;
+  /** Ranges that a huge leaf maps. */
+  huge?: number[];
   others?: Actors;
 }
 
 const tables = { rcu: 'rcu', callback: 'callback', interconnect: 'interconnect', cpus: ['cpu0', 'cpu1', 'cpu2'] };
 const page = (pfn: number): Actors => ({ [`page${pfn}`]: actor(folio, { input: { pfn, refcount: 1, mapcount: 1, idle: 0, zone: 'normal' } }) });
 
-const rig = ({ ptes = {}, machine = zap, others = {}, freeing, ...input }: Setup = {}): Rig =>
+const rig = ({ ptes = {}, machine = zap, others = {}, freeing, huge = [], ...input }: Setup = {}): Rig =>
   new Rig({
-    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2, 3], cpumask: [], pmds: { 0: 'table0', 1: 'table1' } } }),
+    mm: actor(addressSpace, { input: { ptes, vmas: [0, 1, 2, 3], cpumask: [], pmds: { 0: 'table0', 1: 'table1' }, huge } }),
     ptl: actor(spinlock),
     ...page(4),
     ...page(5),
@@ -953,6 +956,105 @@ describe('zap_nonpresent_ptes: a page in the memory of a device', () => {
   ])('is no device-exclusive entry: %s it is the same', (_, machine) => {
     const system = unmapped({ ptes, machine }, [0]);
     expect(told(system, 'page4', 'put_device', 'lock4', 'restore')).toEqual(['page4: folio.remove_rmap', put]);
+    expectAtRest(system);
+  });
+});
+
+describe('zap_huge_pmd: a huge leaf', () => {
+  const leaf = (pfn: number, flags: Partial<typeof plain> = {}): Pte => ({ ...plain, ...flags, pfn });
+  const plain = presentPte(4);
+  const huge = (flags: Partial<typeof plain> = {}): Setup => ({
+    ptes: { 0: leaf(4, flags), 1: leaf(5, flags), 512: presentPte(6) },
+    huge: [0],
+    mapsHuge: true,
+  });
+
+  test('stands for one reference and one map count, and is flushed as a whole', () => {
+    const system = unmapped(huge(), [0, 1]);
+    expect(system.said('zap')).toEqual([
+      'mm: gather.begin',
+      'ptl: lock',
+      'mm: pmd.read {"vpn":0}',
+      'mm: pmd.get_and_clear {"vpn":0}',
+      'page4: folio.remove_rmap',
+      'ptl: unlock',
+      'mm: gather.read',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'put: call {"pfn":4,"pinned":false}',
+      'mm: gather.end',
+      'p: return {"ok":true}',
+    ]);
+    expect([system.context('mm').huge, system.heard('page5')]).toEqual([[], []]);
+    expectAtRest(system);
+  });
+
+  test.each<[string, number[], string[], number[]]>([
+    ['before', [0, 1, 512], ['pmd.read {"vpn":0}', 'pmd.get_and_clear {"vpn":0}', 'pmd.read {"vpn":512}', 'pte.get_and_clear {"vpn":512}'], [4, 6]],
+    ['after', [512, 0, 1], ['pmd.read {"vpn":512}', 'pte.get_and_clear {"vpn":512}', 'pmd.read {"vpn":0}', 'pmd.get_and_clear {"vpn":0}'], [6, 4]],
+  ])('%s a table: each is looked at, under one lock and with one flush', (_, vpns, accesses, pfns) => {
+    const system = unmapped(huge(), vpns);
+    expect(told(system, 'mm', 'flush', 'put')).toEqual([
+      'mm: gather.begin',
+      ...accesses.map((access) => `mm: ${access}`),
+      'mm: gather.read',
+      `flush: call {"vpns":${JSON.stringify(vpns)},"freedTables":false}`,
+      ...pfns.map((pfn) => `put: call {"pfn":${pfn},"pinned":false}`),
+      'mm: gather.end',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('takes one place in the batch', () => {
+    const system = unmapped({ ...huge(), batchSize: 1 }, [0, 1, 512]);
+    expect(told(system, 'ptl', 'flush', 'put')).toEqual([
+      'ptl: lock',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":4,"pinned":false}',
+      'ptl: lock',
+      'flush: call {"vpns":[512],"freedTables":false}',
+      'ptl: unlock',
+      'put: call {"pfn":6,"pinned":false}',
+    ]);
+    expectAtRest(system);
+  });
+
+  test('of a dirty page of a file: the dirty bit goes to the folio; the map count does not wait for the flush', () => {
+    const system = unmapped({ ...huge({ dirty: true }), file: true }, [0, 1]);
+    expect(told(system, 'page4', 'ptl', 'flush')).toEqual([
+      'ptl: lock',
+      'page4: folio.remove_rmap',
+      'page4: folio.mark_dirty',
+      'ptl: unlock',
+      'flush: call {"vpns":[0,1],"freedTables":false}',
+    ]);
+    expect(system.context('page4')).toMatchObject({ dirty: true, mapcount: 0 });
+    expectAtRest(system);
+  });
+
+  test('of no file: a dirty one is like others', () => {
+    const system = unmapped(huge({ dirty: true }), [0, 1]);
+    expect([told(system, 'page4'), system.context('page4').dirty]).toEqual([['page4: folio.remove_rmap'], false]);
+    expectAtRest(system);
+  });
+
+  test('that is special is cleared and flushed; its struct page is not touched', () => {
+    const system = unmapped(huge({ special: true, devmap: true }), [0, 1]);
+    expect([system.heard('page4'), system.heard('put'), system.heard('flush')]).toEqual([[], [], [{ type: 'call', vpns: [0, 1], freedTables: false }]]);
+    expect(system.context('mm').huge).toEqual([]);
+    expectAtRest(system);
+  });
+
+  test('is not looked for where nobody says that there may be one', () => {
+    const system = unmapped({ ...huge(), mapsHuge: false }, [0]);
+    expect(told(system, 'mm').slice(1, 2)).toEqual(['mm: pte.get_and_clear {"vpn":0}']);
+    expectAtRest(system);
+  });
+
+  test('where none is, the ptes go as ever, in row B13 too', () => {
+    const machine = zap.provide({ guards: { exchangesPte: () => false } });
+    const system = unmapped({ ptes: { 0: presentPte(4) }, mapsHuge: true, machine }, [0]);
+    expect(told(system, 'mm').slice(1, 4)).toEqual(['mm: pmd.read {"vpn":0}', 'mm: pte.read {"vpn":0}', 'mm: pte.clear {"vpn":0}']);
     expectAtRest(system);
   });
 });
