@@ -5,7 +5,7 @@ import { Stepper } from '../laws.js';
 import { machine } from '../systems/small.js';
 
 type Event = { type: string; from: string };
-const { tell, reply, inform } = speaker<{ page: number }, Event>();
+const { tell, reply, inform, forward } = speaker<{ page: number }, Event>();
 
 /** What `b` receives when `a` takes its only choice: live, and in the explorer's tables. */
 function heard(system: System): unknown[] {
@@ -90,6 +90,41 @@ describe('a machine speaks', () => {
         ['page', 8],
         ['last', undefined],
       ]);
+    });
+  });
+
+  describe('for another', () => {
+    test('whose message it passes on, signed as it came', () => {
+      expect(heard(speaking(forward('b', ({ event }) => event)))).toEqual([{ type: 'hit', from: 'b' }]);
+    });
+
+    test('with an address and a message that depend on context and event', () => {
+      const action = forward(
+        ({ event }) => event.from,
+        ({ context, event }) => ({ type: `page ${context.page}`, from: `${event.from}'s` }),
+      );
+      expect(heard(speaking(action))).toEqual([{ type: 'page 7', from: "b's" }]);
+    });
+
+    test('to whom the answer goes', () => {
+      expect(heard(speaking(forward('b', { type: 'ask', from: 'b' })))).toEqual([
+        { type: 'ask', from: 'b' },
+        { type: 'answer', from: 'b' },
+      ]);
+    });
+
+    test('in its turn among other actions, with the context as it is there', () => {
+      const next = assign({ page: ({ context }: { context: { page: number } }) => context.page + 1 });
+      const page = forward('b', ({ context }) => ({ type: 'page', from: `p${context.page}` }));
+      expect(heard(speaking([tell('b', { type: 'first' }), page, next, page]))).toEqual([
+        { type: 'first', from: 'a' },
+        { type: 'page', from: 'p7' },
+        { type: 'page', from: 'p8' },
+      ]);
+    });
+
+    test('but not to an address that nobody has', () => {
+      expect(() => heard(speaking(forward('nobody', ({ event }) => event)))).toThrow("'a' speaks to 'nobody', which is no actor of this system");
     });
   });
 
