@@ -7,8 +7,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { traceLines, validate } from '../dist/esm/src/index.js';
 import { protocols } from '../dist/esm/src/protocols/index.js';
+import { compoundTables } from './compound-page.mjs';
 import { lufPage } from './luf-page.mjs';
 import { results, scenarioPage } from './scenario-page.mjs';
+import { vmemmapTables } from './vmemmap-tables.mjs';
 import { writeProtectPage } from './write-protect-page.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -27,7 +29,7 @@ function run(args) {
 }
 
 // How long it took is not the example's point.
-const timeless = (text) => text.replace(/ +\d+\.\d\d s\b/g, '   0.00 s');
+const timeless = (text) => text.replace(/ +\d+(?:\.\d+)? s(?= |$)/gm, '   0.00 s');
 
 function shell(line) {
   const words = line.match(/'[^']*'|\S+/g).map((word) => word.replace(/^'|'$/g, ''));
@@ -60,6 +62,14 @@ function comment(text) {
   });
 }
 
+/** A page with something else between two markers of this name. */
+function filled(whole, name, body) {
+  const between = new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`);
+  if (!between.test(whole)) throw new Error(`a page has no place for '${name}'`);
+  return whole.replace(between, (_, open, close) => open + body + close);
+}
+const allFilled = (whole, bodies) => Object.entries(bodies).reduce((text, [name, body]) => filled(text, name, body), whole);
+
 /** What came out for each log. */
 async function findingsPage(text) {
   const folder = join(root, 'test', 'logs');
@@ -80,9 +90,7 @@ async function findingsPage(text) {
     '|---|---|---:|',
     ...[...asked].map(([name, [says, times]]) => `| ${name} | ${says} | ${times.toLocaleString('en')} |`),
   ].join('\n');
-  const filled = (whole, name, body) =>
-    whole.replace(new RegExp(`(<!-- ${name} -->\n)[\\s\\S]*?(\n<!-- /${name} -->)`), (_, open, close) => open + body + close);
-  return filled(filled(text, 'logs', table), 'properties', list);
+  return allFilled(text, { logs: table, properties: list });
 }
 
 rmSync(place, { recursive: true, force: true });
@@ -101,6 +109,8 @@ const found = await results({ checking });
 wanted.set('docs/scenarios.md', scenarioPage(found));
 wanted.set('docs/luf.md', await lufPage(found));
 wanted.set('docs/write-protect.md', await writeProtectPage(found));
+wanted.set('docs/vmemmap.md', allFilled(wanted.get('docs/vmemmap.md'), await vmemmapTables()));
+wanted.set('docs/compound-pages.md', allFilled(wanted.get('docs/compound-pages.md'), await compoundTables()));
 wanted.set('docs/findings.md', await findingsPage(wanted.get('docs/findings.md')));
 const stale = [];
 for (const [page, text] of wanted) {

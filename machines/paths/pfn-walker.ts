@@ -6,11 +6,11 @@ import { pageAt } from '../memory/address-space.js';
 import { sectionAt } from '../memory/mem-section.js';
 
 interface Input {
-  /** What it asks before it touches the struct page of a pfn; `none`: nothing. */
-  gate: 'none' | 'valid' | 'online' | 'pagemap';
+  /** What it asks before it touches the struct page of a pfn; `none`: nothing; `memory_failure`: whether it is valid, then for its pagemap. */
+  gate: 'none' | 'valid' | 'online' | 'pagemap' | 'memory_failure';
   /** Pfns of a section. */
   sectionSize: number;
-  /** The pagemap that gate `pagemap` looks for. */
+  /** The pagemap that `pagemap` and `memory_failure` look for. */
   pgmap?: PagemapUse;
   /** get_online_mems: no memory comes or goes while it walks; null: it does without. */
   hotplugLock?: Address | null;
@@ -49,10 +49,11 @@ export const pfnWalker = setup({
   guards: {
     holdsHotplugLock: ({ context }) => context.hotplugLock !== null,
     isDone: ({ context }) => context.pfns.length === 0,
-    asksValid: ({ context }) => context.gate === 'valid',
+    asksValid: ({ context }) => context.gate === 'valid' || context.gate === 'memory_failure',
     asksOnline: ({ context }) => context.gate === 'online',
-    asksPagemap: ({ context }) => context.gate === 'pagemap',
+    asksPagemap: ({ context }) => context.gate === 'pagemap' || context.gate === 'memory_failure',
     isValid: ({ event }) => received(event, 'pfn.valid').valid,
+    isValidForPagemap: ({ context, event }) => context.gate === 'memory_failure' && received(event, 'pfn.valid').valid,
     isOnline: ({ event }) => received(event, 'pfn.online').online,
     found: ({ event }) => received(event, 'xa').result === 'found',
     ok: ({ event }) => received(event, 'return').ok === true,
@@ -118,6 +119,7 @@ export const pfnWalker = setup({
       on: {
         step: { actions: 'askValid' },
         'pfn.valid': [
+          { guard: 'isValidForPagemap', target: 'get_dev_pagemap' },
           { guard: 'isValid', target: 'page_folio' },
           { target: 'next_pfn', actions: 'nextPfn' },
         ],

@@ -96,7 +96,7 @@ export function vmemmapText(answer: VmemmapAnswer, palette: Palette = noColours)
     `${bold(answer.architecture)}, ${shape}: ${answer.optimises ? green('devdax shares tail struct pages') : yellow('devdax shares no struct pages')}`,
     `  mapped in  ${architecture.mapped}`,
     `  populated  ${architecture.populated}`,
-    ...(architecture.section === null ? [] : [`  section    ${memoryText(architecture.section)}`]),
+    `  section    ${memoryText(architecture.sections[architecture.basePages.indexOf(answer.basePage)] as number)}`,
     '',
     `${bold('vmemmap_can_optimize')} (Linux ${answer.kernel})`,
     ...answer.why.map((one) => `  ${one.holds ? green('yes') : red('no ')}  ${one.condition.padEnd(condition)}  ${one.text}`),

@@ -68,7 +68,7 @@ export interface VmemmapSetup {
   heads: 'pointer' | 'mask';
   work: readonly VmemmapWork[];
   /** What a walker on CPU 0 asks for before it reads the struct page of a pfn; null: nobody walks. */
-  walker: { gate: 'none' | 'valid' | 'online' | 'pagemap'; locks?: boolean; pfns: readonly number[] } | null;
+  walker: { gate: 'none' | 'valid' | 'online' | 'pagemap' | 'memory_failure'; locks?: boolean; pfns: readonly number[] } | null;
   /** Pages of the device that a thread on CPU 0 faults in and pins; null: nobody does. */
   pins: readonly number[] | null;
   /** Pages of the vmemmap that CPU 0 may walk to by itself. */
@@ -362,8 +362,9 @@ function walker(setup: VmemmapSetup): Actors {
   const { gate, locks = false, pfns } = setup.walker;
   const lane = 'CPU 0 (pfn walker)';
   const reference = { cpu: 'cpu0', rcu: 'rcu', ref: 'ref' };
+  const getsPagemap = gate === 'pagemap' || gate === 'memory_failure';
   return {
-    ...(gate === 'pagemap'
+    ...(getsPagemap
       ? {
           'walker.tryget': actor(percpuRefGet, { lane, input: { ...reference, mode: 'tryget_live' } }),
           'walker.put': actor(percpuRefPut, { lane, input: reference }),
@@ -374,7 +375,7 @@ function walker(setup: VmemmapSetup): Actors {
       input: {
         gate,
         sectionSize: setup.section,
-        ...(gate === 'pagemap' ? { pgmap: { pgmap: 'pgmap', tryget: 'walker.tryget', put: 'walker.put' } } : {}),
+        ...(getsPagemap ? { pgmap: { pgmap: 'pgmap', tryget: 'walker.tryget', put: 'walker.put' } } : {}),
         hotplugLock: locks ? 'mem_hotplug_lock' : null,
       },
     }),

@@ -125,6 +125,9 @@ export const vmemmapScenario: Scenario = {
     variant('E12', 'a walker asks pfn_valid between present and initialised', violates('I9'), walked('valid'), { work: ['probe'] }),
     variant('E12.online', 'a walker asks pfn_to_online_page', safe, walked('online'), { work: ['probe'] }),
     variant('E12.pagemap', 'a walker asks get_dev_pagemap', violates('I9'), walked('pagemap'), { work: ['probe'] }),
+    variant('E12.memory_failure', 'a walker asks pfn_valid, then get_dev_pagemap, as memory_failure does', violates('I9'), walked('memory_failure'), {
+      work: ['probe'],
+    }),
     variant('E12.add', 'memory of the system is added; a walker asks pfn_valid', violates('I9'), system, {
       work: ['add'],
       walker: { gate: 'valid', locks: true, pfns: [7] },

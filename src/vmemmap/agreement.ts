@@ -36,7 +36,8 @@ const right = (result: string) => ({ correct: true, result });
 /** Why sharing cannot go well on this machine, whatever init does; null: it can. */
 function sharedWrongly({ architecture, altmap, ...sizes }: Machine): string | null {
   if (architecture.generic !== null) return architecture.generic;
-  if (altmap) return 'the frames come from system memory although there is an altmap, and are given back as if they were of the altmap';
+  if (altmap)
+    return `the frames come from system memory although there is an altmap${architecture.returnsToAltmap ? ', and are given back as if they were of the altmap' : ', which is of no use then'}`;
   if (!isPowerOfTwo(sizes.structPage))
     return `struct pages straddle vmemmap pages: in a page that stands for another they begin elsewhere (${sizes.structPage - (sizes.basePage % sizes.structPage)} bytes further with each page), and their fields mix`;
   return null;

@@ -88,6 +88,10 @@ describe('get_dev_pagemap', () => {
     expect(walk({ gate: 'pagemap', pgmap }, [2, 3], { tryget })).toEqual([...find, ...find, ...read(3, 2), 'put: call', seen(1)]);
   });
 
+  test('memory_failure asks whether the pfn is valid before', () => {
+    expect(walk({ gate: 'memory_failure', pgmap }, [2])).toEqual(['section0: section.pfn_valid {"pfn":2}', ...find, ...read(2), 'put: call', seen(1)]);
+  });
+
   test('no pagemap: no reference is tried', () => {
     const none = actor(devPagemap, { input: { pages: [], registered: false } });
     expect(walk({ gate: 'pagemap', pgmap }, [2, 3], { pgmap: none })).toEqual(['pgmap: xa_load', 'pgmap: xa_load', seen(0)]);
