@@ -12,6 +12,8 @@ const longest = [
   'scenarios/write-protect',
   'scenarios/write-protect-behaviour',
   'scenarios/passdown-mapping',
+  'scenarios/vmemmap',
+  'scenarios/compound-page',
   'machines/abstraction',
   'explore/eventuality-laws',
   'trace/moment',

@@ -123,7 +123,7 @@ const range = (length: number, from = 0): number[] => Array.from({ length }, (_,
 
 /** Page frames that the page allocator has, and those in which struct pages are since boot. */
 const ramFrame = 100;
-const bootFrame = 80;
+const bootFrame = 500;
 /** The first frame of memory, which an entry of zeros names. */
 const firstFrame = 'page0_frame';
 
@@ -189,9 +189,10 @@ function memory(setup: VmemmapSetup): Actors {
   const { translation, config, boot, subsection } = setup;
   const mapped = setup.probed ? vpagesOf(setup).map((vpage) => [vpage, pageAt(ramFrame + vpage)] as const) : [];
   const boots = bootVpages(setup).map((vpage) => [vpage, bootFrameOf(vpage)] as const);
-  const ptes = Object.fromEntries([...mapped, ...boots].map(([vpage, frame]) => [vpage, { frame, write: true }]));
-  // Each top-level entry maps half of the memory, whose first half others have used before.
+  const initial = Object.fromEntries([...mapped, ...boots].map(([vpage, frame]) => [vpage, { frame, write: true }]));
+  // Each top-level entry maps half of the memory, whose first half others have used before, as they have what is mapped.
   const half = vpagesOf(setup).length / 2;
+  const slots = [...new Set([0, ...Object.keys(initial).map((vpage) => Math.floor(Number(vpage) / half))])].sort((a, b) => a - b);
   return {
     ...frames(setup),
     vmemmap: actor(vmemmap, {
@@ -201,8 +202,8 @@ function memory(setup: VmemmapSetup): Actors {
         translation: translation === 'zero-valid' ? 'init_mm' : translation,
         firstFrame,
         zeroIsValid: translation === 'zero-valid',
-        ...(translation === 'top-level' ? { slot: half, slots: { init_mm: [0], probe_mm: [0] } } : {}),
-        ptes,
+        ...(translation === 'top-level' ? { slot: half, slots: { init_mm: slots, probe_mm: slots } } : {}),
+        ...(translation === 'hash' ? { bolted: initial } : { ptes: initial }),
         threads: { work: { cpu: 'cpu1', mm: 'probe_mm' }, walker: { cpu: 'cpu0', mm: 'init_mm' }, io: { cpu: 'cpu0', mm: 'init_mm' } },
       },
       environment: setup.speculates.flatMap((vpage) => [

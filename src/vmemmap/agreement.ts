@@ -26,9 +26,9 @@ export interface Machine extends Sizes {
   readonly altmap: boolean;
 }
 
-/** So many memmap_init_compound() writes for each compound; compound_nr_pages() says which. */
+/** So many memmap_init_compound() writes for each compound; compound_nr_pages() says which, but of a single page nobody asks it. */
 export const initialisedBy = (init: Way, { basePage, compound, structPage }: Sizes): number =>
-  init === 'full' ? compound / basePage : reserved * Math.floor(basePage / structPage);
+  init === 'full' || compound === basePage ? compound / basePage : reserved * Math.floor(basePage / structPage);
 
 const wrong = (result: string) => ({ correct: false, result });
 const right = (result: string) => ({ correct: true, result });
@@ -38,7 +38,7 @@ function sharedWrongly({ architecture, altmap, ...sizes }: Machine): string | nu
   if (architecture.generic !== null) return architecture.generic;
   if (altmap)
     return `the frames come from system memory although there is an altmap${architecture.returnsToAltmap ? ', and are given back as if they were of the altmap' : ', which is of no use then'}`;
-  if (!isPowerOfTwo(sizes.structPage))
+  if (!isPowerOfTwo(sizes.structPage) && memmapOf(sizes).vmemmapPages > reserved)
     return `struct pages straddle vmemmap pages: in a page that stands for another they begin elsewhere (${sizes.structPage - (sizes.basePage % sizes.structPage)} bytes further with each page), and their fields mix`;
   return null;
 }
@@ -47,11 +47,14 @@ function sharedWrongly({ architecture, altmap, ...sizes }: Machine): string | nu
 const pastTheEnd = (sizes: Sizes): string =>
   `each init writes on into the compounds after its own, which is put right by their own; of the last one ${initialisedBy('dedup', sizes) - memmapOf(sizes).structPages} struct pages past the end become tails`;
 
+const outside = 'a vmemmap page outside the range is mapped';
+
 function bothShared(machine: Machine) {
   const { structPages, vmemmapPages } = memmapOf(machine);
   const bad = sharedWrongly(machine);
   if (bad !== null) return wrong(bad);
-  if (initialisedBy('dedup', machine) > structPages) return wrong(`${pastTheEnd(machine)}, and a vmemmap page outside the range is mapped`);
+  if (initialisedBy('dedup', machine) > structPages) return wrong(`${pastTheEnd(machine)}, and ${outside}`);
+  if (Math.ceil(vmemmapPages) < reserved) return wrong(outside);
   return right(vmemmapPages > reserved ? 'correct' : 'correct, and nothing is shared: there are two vmemmap pages');
 }
 
@@ -59,8 +62,8 @@ function onlyPopulateShares(machine: Machine) {
   const { structPages, vmemmapPages } = memmapOf(machine);
   const bad = sharedWrongly(machine);
   if (bad !== null) return wrong(bad);
-  if (vmemmapPages < reserved) return wrong('a vmemmap page outside the range is mapped');
-  if (vmemmapPages === reserved) return right('correct, and nothing is shared: there are two vmemmap pages');
+  if (Math.ceil(vmemmapPages) < reserved) return wrong(outside);
+  if (vmemmapPages <= reserved) return right('correct, and nothing is shared: there are two vmemmap pages');
   return right(
     `slow but safe: ${structPages - initialisedBy('dedup', machine)} writes put the same values into the same frame again (a fault if tails were mapped read-only)`,
   );

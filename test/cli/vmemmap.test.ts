@@ -31,7 +31,7 @@ test('without an architecture: what sizes allow, and who does it', async () => {
     'riscv64 | 4K | yes | yes | init_mm; the top level is allocated beforehand',
     'arm64 | 4K, 16K, 64K | no | no | init_mm',
     'loongarch | 16K, 4K, 64K | no | yes | init_mm; vmemmap_free() is empty',
-    's390 | 4K | no | no | kernel tables, by code of its own',
+    's390 | 4K | no | no | init_mm, whose region and segment tables are 16K, and in which an entry of zeros is valid',
   ]);
 });
 
@@ -41,6 +41,7 @@ test('one architecture: verdict, conditions, numbers, cases', async () => {
   expect(out).toBe(`powerpc-hash, 1G compounds of 64K pages, struct page of 64 bytes: devdax shares no struct pages
   mapped in  bolted hash entries (hash__vmemmap_create_mapping), not init_mm
   populated  __vmemmap_populate(), with a linked list of the blocks behind it
+  section    16 MiB
 
 vmemmap_can_optimize (Linux 7.3)
   yes  the architecture opts in                   ARCH_WANT_OPTIMIZE_DAX_VMEMMAP is selected if PPC_RADIX_MMU, in a kernel for both MMUs
@@ -60,10 +61,10 @@ For each compound
   struct pages initialised  16,384
 
 Populate and init: one predicate decides both, so it is full/full
-  dedup/dedup  wrong  no struct page is mapped: ptes in init_mm are filled, which the hash MMU never looks at; the first store faults, in the head struct page (0x38 bytes into one of 64)
+  dedup/dedup  wrong  no struct page is mapped, unless a block of 16M that is bolted for RAM covers it: ptes in init_mm are filled, which the hash MMU never looks at; the first store faults, in the head struct page (0x38 bytes into one of 64)
 * full/full    ok     correct
   full/dedup   wrong  struct pages 2048 to 16383 of each compound hold poison (DEBUG_VM) or what boot left there: a garbage head, a wrong refcount
-  dedup/full   wrong  no struct page is mapped: ptes in init_mm are filled, which the hash MMU never looks at; the first store faults, in the head struct page (0x38 bytes into one of 64)
+  dedup/full   wrong  no struct page is mapped, unless a block of 16M that is bolted for RAM covers it: ptes in init_mm are filled, which the hash MMU never looks at; the first store faults, in the head struct page (0x38 bytes into one of 64)
 `);
 });
 
@@ -73,6 +74,12 @@ test('what is saved of a device, and the section of x86_64', async () => {
   expect(out).toContain('\n  section    128 MiB\n');
   expect(out).toContain('\n  of a device of 4T         63.96 GiB of 64 GiB\n');
   expect(out).toContain('\n* dedup/dedup  ok     correct\n');
+});
+
+test('the section is that of the size of base page', async () => {
+  expect((await ask('arm64 --base-page 16K')).out).toContain('\n  section    128 MiB\n');
+  expect((await ask('arm64 --base-page 64K --compound 512M')).out).toContain('\n  section    512 MiB\n');
+  expect((await ask('sparc64')).out).toContain('\n  section    1 GiB\n');
 });
 
 test('struct pages of 72 bytes and an altmap are answered', async () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { UsageError } from '../../src/system/errors.js';
-import { architectures } from '../../src/vmemmap/architectures.js';
+import { type Architecture, architectures } from '../../src/vmemmap/architectures.js';
 import { type VmemmapQuestion, vmemmap } from '../../src/vmemmap/vmemmap.js';
 
 const K = 2 ** 10;
@@ -118,6 +118,50 @@ test('there are eight architectures, each with its kernel and source', () => {
     });
 });
 
+describe('what is known of an architecture', () => {
+  test('a section for each size of base page', () => {
+    for (const { basePages, sections } of architectures) {
+      expect(sections).toHaveLength(basePages.length);
+      for (const section of sections) expect(Math.log2(section) % 1).toBe(0);
+    }
+    expect(Object.fromEntries(architectures.map(({ id, sections }) => [id, sections.map((section) => section / M)]))).toEqual({
+      x86_64: [128],
+      'powerpc-radix': [16, 16],
+      'powerpc-hash': [16, 16],
+      riscv64: [128],
+      arm64: [128, 128, 512],
+      loongarch: [512, 512, 512],
+      s390: [256],
+      sparc64: [1024],
+    });
+  });
+
+  const where = (is: (architecture: Architecture) => boolean): string[] => architectures.filter(is).map(({ id }) => id);
+
+  test('generic code maps what the MMU finds, or it is said what becomes of it', () => {
+    expect(where(({ translation }) => translation === 'hash')).toEqual(['powerpc-hash']);
+    expect(where(({ translation }) => translation === 'zero-valid')).toEqual(['s390']);
+    expect(where(({ translation, generic }) => (translation === 'init_mm') !== (generic === null))).toEqual([]);
+    // Nobody shares in generic code where it maps nothing.
+    expect(where(({ generic, devdax: { selected, override } }) => generic !== null && selected && override?.holds !== false)).toEqual([]);
+  });
+
+  test('where an altmap is given all frames back', () => {
+    expect(where(({ returnsToAltmap }) => returnsToAltmap)).toEqual(['riscv64', 'arm64', 's390']);
+  });
+
+  test('where there is ZONE_DEVICE: wherever devdax shares, at last', () => {
+    expect(where(({ zoneDevice }) => zoneDevice.includes('6.3'))).toEqual(['x86_64', 'powerpc-radix', 'powerpc-hash', 'arm64']);
+    expect(where(({ zoneDevice }) => zoneDevice.includes('6.12'))).toEqual(['x86_64', 'powerpc-radix', 'powerpc-hash', 'riscv64', 'arm64']);
+    expect(where(({ zoneDevice, devdax }) => devdax.selected && !zoneDevice.includes('6.12'))).toEqual([]);
+  });
+
+  test('what was selected in 6.3, and what the draft would select', () => {
+    expect(where(({ selected63 }) => selected63.hugetlb)).toEqual(['x86_64', 'riscv64', 'loongarch', 's390']);
+    expect(where(({ selected63 }) => selected63.draft)).toEqual(['x86_64', 'arm64', 'loongarch', 's390']);
+  });
+});
+
 describe('each condition can be the only one that does not hold', () => {
   test.each<[string, Partial<VmemmapQuestion>]>([
     ['the architecture opts in', { architecture: 'arm64' }],
@@ -159,6 +203,13 @@ describe('what comes of populate and init', () => {
     expect(found['full/dedup']).toContain('wrong: struct pages 2048 to 16383 of each compound');
   });
 
+  test('s390: whoever shares in generic code takes entries of zeros for mapped', () => {
+    const found = results({ architecture: 's390' });
+    expect(found['dedup/dedup']).toContain('wrong: generic code makes tables of 4K zeros');
+    expect(found['dedup/full']).toBe(found['dedup/dedup']);
+    expect(found['full/full']).toBe('ok: correct');
+  });
+
   test('2M compounds of 64K pages: 2016 struct pages past the end', () => {
     const found = results({ architecture: 'powerpc-radix', basePage: 64 * K });
     expect(found['full/dedup']).toContain('of the last one 2016 struct pages past the end become tails');
@@ -179,7 +230,15 @@ describe('what comes of populate and init', () => {
   });
 
   test('altmap, and struct pages of 72 bytes', () => {
-    expect(results({ altmap: true })['dedup/dedup']).toContain('wrong: the frames come from system memory');
+    const taken = 'wrong: the frames come from system memory although there is an altmap';
+    const withAltmap = Object.fromEntries(
+      architectures.map(({ id, basePages }) => [id, results({ architecture: id, basePage: basePages[0] as number, altmap: true })]),
+    );
+    for (const id of ['x86_64', 'powerpc-radix', 'loongarch', 'sparc64']) expect(withAltmap[id]?.['dedup/dedup']).toBe(`${taken}, which is of no use then`);
+    for (const id of ['riscv64', 'arm64']) expect(withAltmap[id]?.['dedup/dedup']).toBe(`${taken}, and are given back as if they were of the altmap`);
+    // Nothing was mapped that could be given back.
+    for (const id of ['powerpc-hash', 's390']) expect(withAltmap[id]?.['dedup/dedup']).not.toContain('altmap');
+    for (const found of Object.values(withAltmap)) expect([found['dedup/full'], found['full/full']]).toEqual([found['dedup/dedup'], 'ok: correct']);
     const straddling = results({ structPage: 72 });
     // Struct page 57 begins 8 bytes into the second vmemmap page, 114 begins 16 into the third.
     expect(straddling['dedup/dedup']).toContain('8 bytes further with each page');
