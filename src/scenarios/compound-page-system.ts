@@ -81,7 +81,7 @@ export const compoundReference: CompoundPageSetup = {
   tails: 'own',
   heads: 'pointer',
   content: 'initialised',
-  pins: [],
+  pins: null,
   pin: true,
   work: [],
   base: { taken: 2, put: 2 },
@@ -351,7 +351,8 @@ function pinProperties(setup: CompoundPageSetup): Property[] {
     const { tail } = cell(snapshots, page).context;
     return tail === null ? cell(snapshots, page) : cell(snapshots, 'head' in tail ? tail.head : page - (page % tail.mask));
   };
-  const splits = setup.work.some((work) => work === 'split' || work === 'truncate');
+  // A folio that is taken apart, or freed, has no head to be found; then the try-get, or the second look, must fail.
+  const ends = setup.work.some((work) => work === 'split' || work === 'truncate' || (work === 'munmap' && setup.memory === 'anonymous'));
   const pinned = invariant<Watched>('I5', 'a page that a thread has pinned has the pin in its folio, which nobody shares meanwhile', {
     actors: ['io', ...cells],
     when: (snapshots) => pinnedBy(snapshots).length > 0,
@@ -361,7 +362,9 @@ function pinProperties(setup: CompoundPageSetup): Property[] {
         const { context } = head(snapshots, page);
         const together = pages.filter((other) => head(snapshots, other) === head(snapshots, page)).length;
         return (
-          (!setup.pin || context.pincount >= together) && context.refcount >= together && (setup.memory !== 'anonymous' || context.anonExclusive || !setup.pin)
+          (!setup.pin || context.pincount >= together) &&
+          context.refcount - context.idle - context.mapcount >= together &&
+          (setup.memory !== 'anonymous' || context.anonExclusive || !setup.pin)
         );
       });
     },
@@ -380,7 +383,7 @@ function pinProperties(setup: CompoundPageSetup): Property[] {
       pagesOf(setup).every((page) => cell(snapshots, page).context.pincount === 0 || headOf(setup, page) === page || pinnedBy(snapshots).includes(page)),
   });
   const base = setup.memory === 'base';
-  return [pinned, ...(base || splits ? [] : [real]), ...(base && sharesTails(setup) ? [own] : [I9])];
+  return [pinned, ...(base || ends ? [] : [real]), ...(base && sharesTails(setup) ? [own] : [I9])];
 }
 
 function leakProperty(setup: CompoundPageSetup): Property {
@@ -413,7 +416,7 @@ function properties(setup: CompoundPageSetup): Property[] {
     ...(setup.pins ? pinProperties(setup) : []),
     ...(setup.content === 'initialised' && setup.tails !== 'crossed' && !setup.work.includes('memunmap') ? [leakProperty(setup)] : []),
     ...(setup.work.includes('memunmap') ? [bug('I7', 'the pagemap is released once')] : []),
-    ...(setup.work.includes('truncate') ? [freed] : []),
+    ...(setup.work.includes('truncate') && setup.pins ? [freed] : []),
     I11,
   ];
 }

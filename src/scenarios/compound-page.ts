@@ -119,7 +119,7 @@ export const compoundPageScenario: Scenario = {
       'D6',
       'counters of a page in tail struct pages that share a frame',
       { I9: 'violated' },
-      { memory: 'base', mapped: 'ptes', pins: tail, tails: 'shared', gupFast: gupFast.provide({ guards: { countsOnHead: () => false } }), unpin: null },
+      { memory: 'base', mapped: 'ptes', pins: tail, tails: 'shared', unpin: null },
     ),
     variant('D6.head', 'tail struct pages share a frame, counters are in the head', safe, { pins: across, tails: 'shared' }),
     variant(
