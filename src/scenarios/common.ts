@@ -10,6 +10,9 @@ export type Guards<M extends { provide: (implementations: never) => unknown }> =
 
 export const entries = <T>(of: Readonly<Record<string, T>>): [string, T][] => Object.entries(of);
 
+/** Whole numbers, from `from` on. */
+export const range = (length: number, from = 0): number[] => Array.from({ length }, (_, n) => from + n);
+
 export const cpuAt = (n: number): string => `cpu${n}`;
 
 /** What a CPU may do by itself with the translations of these pages, at any time. */

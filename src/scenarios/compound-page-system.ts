@@ -32,7 +32,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { bug, invariant, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
-import { entries, interconnectOf } from './common.js';
+import { entries, interconnectOf, range } from './common.js';
 import { I3, I6, I9, I11, UAF } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -92,7 +92,6 @@ export const compoundReference: CompoundPageSetup = {
   publish: insertFolioPmd,
 };
 
-const range = (length: number, from = 0): number[] => Array.from({ length }, (_, n) => from + n);
 const folios = [0, 1];
 /** Virtual pages of two leaves that are neighbours in what is asked for. */
 const leafStart = 512;

@@ -3,6 +3,7 @@ import { insertFolioPmd } from '../../machines/paths/insert-folio-pmd.js';
 import { setPmdMigrationEntry } from '../../machines/paths/set-pmd-migration-entry.js';
 import { truncate } from '../../machines/paths/truncate.js';
 import { unpinUserPageRange } from '../../machines/paths/unpin-user-page-range.js';
+import { range } from './common.js';
 import { type CompoundPageSetup, compoundPageSystem, compoundReference } from './compound-page-system.js';
 import type { Parameters, Scenario, Variant } from './scenario.js';
 
@@ -12,7 +13,6 @@ type Changes = Partial<Omit<CompoundPageSetup, 'pins'>> & { pins?: ((subpages: n
 /** From within F0 to within F1. */
 const across = (subpages: number): number[] => range(subpages, subpages / 2);
 const first = (subpages: number): number[] => range(subpages);
-const range = (length: number, from = 0): number[] => Array.from({ length }, (_, n) => from + n);
 /** A page whose struct page is in the second page of the vmemmap, of which the third and the fourth can be the same. */
 const tail = (subpages: number): number[] => [subpages / 4];
 

@@ -25,7 +25,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { invariant, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
-import { cpuAt, interconnectOf, speculation } from './common.js';
+import { cpuAt, interconnectOf, range, speculation } from './common.js';
 import { I3, I4, I6, I11, UAF } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -83,7 +83,6 @@ export const shootdownReference: TlbShootdownSetup = {
   mremap,
 };
 
-const range = (length: number): number[] => [...Array(length).keys()];
 const TABLE = 'table0';
 const has = ({ program }: Thread, ...calls: Call['do'][]): boolean => program.some((call) => calls.includes(call.do));
 

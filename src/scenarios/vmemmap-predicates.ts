@@ -1,5 +1,6 @@
 import { type VmemmapConfig, vmemmapCanOptimize } from '../../machines/memory/vmemmap.js';
 import { type Architecture, architectures } from '../vmemmap/architectures.js';
+import { isPowerOfTwo } from '../vmemmap/memmap.js';
 import type { Parameters, Scenario, Variant } from './scenario.js';
 import { changedVmemmap, decided, type VmemmapChanges, vmemmapSystem } from './vmemmap-system.js';
 
@@ -35,9 +36,8 @@ export interface VmemmapPredicate {
   dropsShift?: boolean;
 }
 
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));
-/** vmemmap_can_optimize without a look at the architecture. */
-const unaware = ({ structPage, nr, pgmap, altmap }: VmemmapConfig): boolean => isPowerOfTwo(structPage) && pgmap && nr > 1 && !altmap;
+/** Up to 6.3: whatever the architecture. */
+export const unaware = ({ structPage, nr, pgmap, altmap }: VmemmapConfig): boolean => isPowerOfTwo(structPage) && pgmap && nr > 1 && !altmap;
 /** compound_nr_pages, which is asked for compounds only. */
 const initUnaware = ({ structPage, altmap }: VmemmapConfig): boolean => isPowerOfTwo(structPage) && !altmap;
 const merged = (config: VmemmapConfig, selected: boolean): boolean => selected && unaware(config);

@@ -40,7 +40,7 @@ import { rwsem } from '../../machines/sync/rwsem.js';
 import { spinlock } from '../../machines/sync/spinlock.js';
 import { bug, invariant, type Property } from '../property/property.js';
 import { type ActorSpec, actor, defineSystem, type System } from '../system/system.js';
-import { entries, interconnectOf } from './common.js';
+import { entries, interconnectOf, range } from './common.js';
 import { I3, I6, I9, I11 } from './kernel-properties.js';
 
 type Actors = Record<string, ActorSpec>;
@@ -118,8 +118,6 @@ export const decided = (populate: (config: VmemmapConfig) => boolean, init: (con
   addSection: sparseAddSection.provide({ guards: { canOptimize: ({ context }) => populate(context.asked) } }),
   init: memmapInitZoneDevice.provide({ guards: { optimizes: ({ context }) => init(context.config) } }),
 });
-
-const range = (length: number, from = 0): number[] => Array.from({ length }, (_, n) => from + n);
 
 /** Page frames that the page allocator has, and those in which struct pages are since boot. */
 const ramFrame = 100;

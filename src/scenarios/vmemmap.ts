@@ -1,16 +1,14 @@
-import { type VmemmapConfig, vmemmapCanOptimize } from '../../machines/memory/vmemmap.js';
+import { vmemmapCanOptimize } from '../../machines/memory/vmemmap.js';
 import { addMemory } from '../../machines/paths/add-memory.js';
 import { sparseRemoveSection } from '../../machines/paths/sparse-remove-section.js';
 import { vmemmapPopulateCompoundPages } from '../../machines/paths/vmemmap-populate-compound-pages.js';
 import type { Guards } from './common.js';
 import type { Parameters, Scenario, Variant } from './scenario.js';
+import { unaware } from './vmemmap-predicates.js';
 import { changedVmemmap, decided, type VmemmapChanges, type VmemmapSetup, vmemmapSystem } from './vmemmap-system.js';
 
 type Changes = VmemmapChanges;
 
-const isPowerOfTwo = (value: number): boolean => Number.isInteger(Math.log2(value));
-/** Up to 6.3: whatever the architecture. */
-const unaware = ({ structPage, nr, pgmap, altmap }: VmemmapConfig): boolean => isPowerOfTwo(structPage) && pgmap && nr > 1 && !altmap;
 const always = (): boolean => true;
 const never = (): boolean => false;
 
