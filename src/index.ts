@@ -84,9 +84,14 @@ export {
 export { exploreNaively, type NaiveResult } from './explore/naive.js';
 export { longestResponse, type Response } from './explore/response.js';
 export { type ColumnsOptions, columns } from './format/columns.js';
+export { type ItfHead, type ItfValue, itf } from './format/itf.js';
 export { fairnessReport } from './format/lasso.js';
 export { mermaid } from './format/mermaid.js';
+export { perfetto } from './format/perfetto.js';
+export { plantuml } from './format/plantuml.js';
+export { shiviz } from './format/shiviz.js';
 export { steps } from './format/steps.js';
+export { times } from './format/times.js';
 export { diagram, violationText } from './format/violation.js';
 export { type LiveMessage, type LiveOptions, type LiveStep, LiveSystem } from './live/live.js';
 export { randomChoices, recorded, roundRobin } from './live/strategies.js';

@@ -62,7 +62,7 @@ export const numberList =
       return Array.from({ length: Number(last) - Number(first) + 1 }, (_, n) => Number(first) + n);
     });
 
-export const formatNames = ['columns', 'steps', 'mermaid', 'json'] as const;
+export const formatNames = ['columns', 'steps', 'times', 'mermaid', 'plantuml', 'shiviz', 'perfetto', 'itf', 'json'] as const;
 export type FormatName = (typeof formatNames)[number];
 
 /** Parser of a comma list of formats. */

@@ -1,10 +1,11 @@
 import type { LiveStep } from '../live/live.js';
 import type { Replay } from '../schedule/replay.js';
 import type { SystemActor } from '../system/system.js';
-import { type AnySnapshot, placeOf } from '../system/view.js';
+import type { AnySnapshot } from '../system/view.js';
 import { actingBefore } from './before.js';
+import { doing, laneOf, type StepName, uneventful } from './doing.js';
 import { loopMark } from './lasso.js';
-import { brief, choiceText, count } from './text.js';
+import { count } from './text.js';
 import { row, wrap } from './wrap.js';
 
 export interface ColumnsOptions {
@@ -15,7 +16,7 @@ export interface ColumnsOptions {
   /** Steps before those that repeat for ever, if some do; a line marks where they begin. */
   loop?: number | null;
   /** What a step does, where the state before it does not say it. */
-  name?: (step: LiveStep, before: AnySnapshot) => string | null;
+  name?: StepName;
 }
 
 interface Cell {
@@ -35,7 +36,6 @@ const most = 3;
 const roomy = 2;
 const narrowest = 12;
 
-const laneOf = (actor: SystemActor): string => actor.lane ?? actor.address;
 const widthOf = (columns: number, total: number): number => Math.floor((total - gapOf(columns) * (columns - 1)) / columns);
 const gapOf = (columns: number): number => (columns > 2 ? 2 : 4);
 
@@ -57,31 +57,6 @@ function arrange({ system, steps }: Replay, total: number): Columns {
       return { column: Math.max(column, 0), prefix: named ? `${actor.address}: ` : '' };
     },
   };
-}
-
-/** The actor's state before the step (in kernel machines, the function), and what it was answered. */
-function textOf(step: LiveStep, before: AnySnapshot, name: ColumnsOptions['name']): string {
-  const { choice, messages } = step;
-  const { address } = choice.actor;
-  // From whom it spoke to first; what others say may be the next call already.
-  const asked = messages.find(({ from, to }) => from === address && to !== address)?.to;
-  const reply = messages.find(({ from, to }) => from === asked && to === address);
-  const what = name?.(step, before) ?? (choice.event.type === 'step' ? placeOf(before) : choiceText(choice));
-  return reply ? `${what}: ${brief(reply.event) || reply.event.type}` : what;
-}
-
-const involved = ({ choice, messages, changed }: LiveStep): string[] => [
-  choice.actor.address,
-  ...messages.flatMap(({ from, to }) => (from === null ? [to] : [from, to])),
-  ...changed.map(({ actor }) => actor.address),
-];
-
-/** Whether each step involves only actors that no other lane's steps involve. In a schedule of one lane nothing is uneventful. */
-function uneventful(steps: readonly LiveStep[]): boolean[] {
-  const users = new Map<string, Set<string>>();
-  for (const step of steps) for (const address of involved(step)) users.set(address, (users.get(address) ?? new Set()).add(laneOf(step.choice.actor)));
-  const lanes = new Set(steps.map(({ choice }) => laneOf(choice.actor)));
-  return steps.map((step) => lanes.size > 1 && involved(step).every((address) => users.get(address)?.size === 1));
 }
 
 const shortestFolded = 4;
@@ -117,7 +92,7 @@ export function columns(replay: Replay, ending: string | null, options: ColumnsO
   const before = actingBefore(replay);
   const cells = replay.steps.map((step, at): Cell => {
     const { column, prefix } = place(step.choice.actor);
-    return { column, text: prefix + textOf(step, before[at] as AnySnapshot, options.name) };
+    return { column, text: prefix + doing(step, before[at] as AnySnapshot, options.name) };
   });
   const drawn = (shown: readonly Cell[]): string[] =>
     shown.flatMap(({ column, text }) =>
