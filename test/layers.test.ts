@@ -69,7 +69,10 @@ const isVocabulary = ({ target, typeOnly }: Import): boolean => typeOnly && targ
 
 test('the engine knows no machine and no scenario', () => {
   const knowing = imports('src').filter(
-    (found) => isKernel(found) && !/^src\/(scenarios|protocols|cli|check)\//.test(found.file) && !(found.file.startsWith('src/format/') && isVocabulary(found)),
+    (found) =>
+      isKernel(found) &&
+      !/^src\/(scenarios|protocols|cli|check|jest|scenario-file)\//.test(found.file) &&
+      !(found.file.startsWith('src/format/') && isVocabulary(found)),
   );
   expect(shown(knowing)).toEqual([]);
 });
