@@ -6,6 +6,7 @@ import { confirm, type Replay } from '../schedule/replay.js';
 import { formatToken } from '../schedule/token.js';
 import type { System } from '../system/system.js';
 
+/** `holds` if every reachable state was seen; `inconclusive` if a limit came first. */
 export type Verdict = 'holds' | 'violated' | 'inconclusive';
 
 /** Something to check: a variant, or a system of somebody's own (then without scenario and expectation). */
@@ -15,6 +16,7 @@ export interface Subject {
   case: Case | null;
 }
 
+/** What came out for one property. */
 export interface PropertyVerdict {
   name: string;
   kind: PropertyResult['kind'];
@@ -41,6 +43,7 @@ export interface CheckResult {
   vacuous: string[];
 }
 
+/** How far to search, and what to be told meanwhile. */
 export interface CheckOptions extends ExploreLimits {
   /** Search to the end, for every property, instead of stopping when what is expected has been decided. */
   all?: boolean;

@@ -26,7 +26,7 @@ export function failureLine(error: unknown): string | null {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return null;
     return error.code === 'commander.help'
-      ? "name a command: list, check, show, run, replay, trace, passdown, vmemmap or inspect ('shootdown --help' explains them)"
+      ? "name a command: list, check, show, run, replay, trace, passdown, vmemmap, diff, safeguards, export or inspect ('shootdown --help' explains them)"
       : fromCommander(error.message);
   }
   if (isCallersToFix(error)) return error.message;

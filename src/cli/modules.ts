@@ -6,10 +6,10 @@ import type { System } from '../system/system.js';
 import { isCallersToFix } from './failure.js';
 import type { Io } from './io.js';
 
-const extensions = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts', '.jsx', '.tsx'];
+const extensions = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts', '.jsx', '.tsx', '.yaml', '.yml'];
 const typescript = ['.ts', '.mts', '.cts', '.tsx'];
 
-/** The path of a module, and the system meant of those that it exports (`PATH#ID`; null: all). */
+/** The path of a module or a scenario file, and the system meant of those that it exports (`PATH#ID`; null: all). */
 export interface ModulePath {
   path: string;
   wanted: string | null;
@@ -17,7 +17,7 @@ export interface ModulePath {
 
 const isFile = (io: Io, path: string): boolean => existsSync(resolve(io.cwd, path)) && !statSync(resolve(io.cwd, path)).isDirectory();
 
-/** What was said as the path of a module, or null if it is none: it must look like a path, and exist unless it cannot be anything else. */
+/** What was said as the path of a module or a scenario file, or null if it is none: it must look like a path, and exist unless it cannot be anything else. */
 export function modulePath(io: Io, what: string): ModulePath | null {
   const at = what.indexOf('#');
   const split = at > 0 && !isFile(io, what);

@@ -1,10 +1,13 @@
 import { Command, Option } from 'commander';
 import { type CheckFlags, check } from './commands/check.js';
+import { type DiffFlags, diff } from './commands/diff.js';
+import { type ExportFlags, exportModel, language, languages } from './commands/export.js';
 import { type InspectFlags, inspect } from './commands/inspect.js';
 import { list } from './commands/list.js';
 import { passdown } from './commands/passdown.js';
 import { replay } from './commands/replay.js';
 import { type RunFlags, run } from './commands/run.js';
+import { type SafeguardsFlags, safeguards } from './commands/safeguards.js';
 import { type ShowFlags, show } from './commands/show.js';
 import { type TraceFlags, trace } from './commands/trace.js';
 import { type VmemmapFlags, vmemmap } from './commands/vmemmap.js';
@@ -12,15 +15,15 @@ import type { Context } from './context.js';
 import { exitCodes } from './failure.js';
 import { type FormatName, formatNames, formats, nameValue, numberList, seconds, size, wholeNumber } from './options.js';
 
-const naming = 'a scenario, a variant (scenario/variant), a pattern of either (gup-*), or a module that exports a system';
+const naming = 'a scenario, a variant (scenario/variant), a pattern of either (gup-*), a module that exports a system, or a scenario file (.yaml)';
 // A token carries four bytes a step at most; longer runs than this are of no use to anybody.
 const mostSteps = 50_000;
 
 const paramOption = (): Option => new Option('--param <name=value>', "set a scenario's parameter; repeatable").argParser(nameValue('--param'));
 const formatOption = (): Option =>
   new Option('--format <list>', `any of ${formatNames.join(', ')}, separated by commas`).argParser(formats).default(['columns'], 'columns');
-const limitOptions = (): Option[] => [
-  new Option('--max-states <n>', 'end the search of a variant after so many states').argParser(wholeNumber('--max-states')),
+const limitOptions = (states?: number): Option[] => [
+  new Option('--max-states <n>', 'end the search of a variant after so many states').argParser(wholeNumber('--max-states')).default(states),
   new Option('--max-seconds <n>', 'end the search of a variant after so many seconds').argParser(seconds('--max-seconds')),
   new Option('--max-memory <size>', 'end the search of a variant when its tables take so much memory: 512M, 2G').argParser(size('--max-memory')),
 ];
@@ -65,6 +68,7 @@ export function program(context: Context, done: (code: number) => void): Command
     [
       new Option('--json', 'print one JSON document (shootdown.check/1)'),
       new Option('--junit <file>', "also write the results as JUnit's XML"),
+      new Option('--sarif <file>', 'also write what is wrong, open or undecided as SARIF 2.1.0, for code scanning'),
       ...limitOptions(),
       new Option('--continue', 'find the shortest counterexample of every property, not of the first'),
       paramOption(),
@@ -150,6 +154,45 @@ export function program(context: Context, done: (code: number) => void): Command
       vmemmap(context, architecture, flags);
       done(exitCodes.asExpected);
     });
+
+  withOptions(
+    top
+      .command('diff')
+      .description('compare what the actors of two systems do, row by row of their local transition tables')
+      .argument('<a>', 'a variant (scenario/variant), or a module that exports a system')
+      .argument('<b>', 'what to compare it with'),
+    [
+      new Option('--all', 'print every row, not only groups by actor, state and message'),
+      new Option('--json', 'print one JSON document (shootdown.diff/1), with every row').conflicts('all'),
+      paramOption(),
+      ...limitOptions(),
+    ],
+  )
+    .addHelpText('after', '\nExit codes: 0 an answer, whatever it is; 2 the call was wrong; 3 a limit was hit.')
+    .action(finishing((a: string, b: string, flags: DiffFlags) => diff(context, a, b, flags)));
+
+  withOptions(
+    top.command('safeguards').description('take each safeguard of a scenario out, alone, and say which properties that breaks').argument('<what>', naming),
+    [
+      new Option('--of <variant>', 'of this variant (default: the first of the scenario that is expected to hold)'),
+      new Option('--only <pattern>', 'only these, such as zap.* or cpu.mayFlushRange'),
+      new Option('--guards', 'every named guard, not only what the machines call a safeguard'),
+      paramOption(),
+      ...limitOptions(200_000),
+      new Option('--json', 'print one JSON document (shootdown.safeguards/1)'),
+    ],
+  )
+    .addHelpText('after', '\nExit codes: 0 an answer, whatever it is; 2 the call was wrong; 3 a limit was hit.')
+    .action(finishing((what: string, flags: SafeguardsFlags) => safeguards(context, what, flags)));
+
+  withOptions(top.command('export').description('write a system as a model for SPIN or TLC').argument('<what>', naming), [
+    new Option('--to <language>', `${languages.join(' or ')}`).argParser(language).makeOptionMandatory(),
+    new Option('--out <path>', 'write it to this file, or under its usual name in this directory (default: print it)'),
+    paramOption(),
+    ...limitOptions(),
+  ])
+    .addHelpText('after', '\nExit codes: 0 it is written; 2 the call was wrong, or the tables are too large; 3 a limit was hit before all states were seen.')
+    .action(finishing((what: string, flags: ExportFlags) => exportModel(context, what, flags)));
 
   return top;
 }

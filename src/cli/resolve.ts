@@ -5,15 +5,16 @@ import { UsageError } from '../system/errors.js';
 import { didYouMean } from '../system/nearest.js';
 import { fits, isGlob } from './glob.js';
 import type { Io } from './io.js';
-import { modulePath, systemsOf } from './modules.js';
+import { type ModulePath, modulePath, systemsOf } from './modules.js';
 import type { Given } from './options.js';
+import { isScenarioFile, scenarioIn } from './scenario-files.js';
 
 /** Something to check, and where it stands in a table. */
 export interface Target {
   subject: Subject;
-  /** What it is listed under: its scenario's id or its module's path. */
+  /** What it is listed under: its scenario's id or its file's path. */
   group: string;
-  /** The scenario's question; null for a module. */
+  /** The scenario's question, or what a scenario file says that it asks; null for a module. */
   question: string | null;
   /** Its name within the group. */
   name: string;
@@ -75,9 +76,18 @@ const goesWith = ({ scenario, variant }: Named, given: Given): boolean =>
       !(Number(value) < (variant.least?.[name] ?? Number.NEGATIVE_INFINITY)),
   );
 
-async function fromModule({ io }: World, what: string, path: string, wanted: string | null, given: Given): Promise<Target[]> {
+function refuseParameters({ path }: ModulePath, given: Given): void {
   const name = Object.keys(given)[0];
   if (name !== undefined) throw new UsageError(`'${path}' takes no parameters, so '${name}' cannot be set; only scenarios have parameters`);
+}
+
+function fromScenarioFile({ io }: World, { path, wanted }: ModulePath): Target {
+  if (wanted !== null) throw new UsageError(`'${path}' is one scenario, without parts such as '#${wanted}'`);
+  const found = scenarioIn(io, path);
+  return { subject: subjectOf(found), group: path, question: found.variant.summary, name: found.scenario.id };
+}
+
+async function fromModule({ io }: World, what: string, { path, wanted }: ModulePath): Promise<Target[]> {
   const systems = await systemsOf(io, path);
   const chosen = wanted === null ? systems : systems.filter(({ id }) => (isGlob(wanted) ? fits(wanted, id) : id === wanted));
   if (chosen.length === 0)
@@ -108,23 +118,25 @@ function built(named: readonly Named[], given: Given): Resolved {
 }
 
 /**
- * What the words of a command name: scenarios, variants, patterns of either, modules; without words every scenario.
+ * What the words of a command name: scenarios, variants, patterns of either, modules, scenario files; without words every scenario.
  * @throws {UsageError} for a word that names nothing, and for parameters that do not go with what it names.
  */
 export async function resolveWhat(world: World, words: readonly string[], given: Given): Promise<Resolved> {
   const { io, scenarios } = world;
   const all: Resolved = { targets: [], leftOut: [] };
   const named: Named[] = words.length === 0 ? scenarios.flatMap(variantsOf) : [];
-  const modules: Target[] = [];
+  const files: Target[] = [];
   for (const word of words) {
-    const known = scenarios.some(({ id }) => id === word.split('/')[0]);
+    const known = !isScenarioFile(word) && scenarios.some(({ id }) => id === word.split('/')[0]);
     const path = known ? null : modulePath(io, word);
-    if (path) modules.push(...(await fromModule(world, word, path.path, path.wanted, given)));
-    else named.push(...(isGlob(word) ? byPattern(scenarios, word) : byName(scenarios, word)));
+    if (path) {
+      refuseParameters(path, given);
+      files.push(...(isScenarioFile(path.path) ? [fromScenarioFile(world, path)] : await fromModule(world, word, path)));
+    } else named.push(...(isGlob(word) ? byPattern(scenarios, word) : byName(scenarios, word)));
   }
   if (named.length > 0) Object.assign(all, built(distinct(named), given));
   const seen = new Set<string>();
-  return { ...all, targets: [...all.targets, ...modules].filter(({ subject }) => !seen.has(subject.id) && seen.add(subject.id)) };
+  return { ...all, targets: [...all.targets, ...files].filter(({ subject }) => !seen.has(subject.id) && seen.add(subject.id)) };
 }
 
 /** Each variant once, in the order of first mention; named exactly if it ever was. */

@@ -16,6 +16,7 @@ import { type Violation, Watch } from './watch.js';
 
 export type { Assumption, Lasso, Violation } from './watch.js';
 
+/** What ends a search that would go on. */
 export interface ExploreLimits {
   maxStates?: number;
   maxSeconds?: number;
@@ -23,6 +24,7 @@ export interface ExploreLimits {
   maxMemory?: number;
 }
 
+/** Limits, and when a search has found enough. */
 export interface ExploreOptions extends ExploreLimits {
   /**
    * Asked at each property's first violation, with the names violated so far: true ends the search. Default: at the first.
@@ -32,6 +34,7 @@ export interface ExploreOptions extends ExploreLimits {
   stop?: (violated: ReadonlySet<string>) => boolean;
 }
 
+/** What a search found of one property. */
 export interface PropertyResult {
   name: string;
   kind: PropertyKind;
@@ -358,18 +361,21 @@ export function explore(system: System, options: ExploreOptions = {}): Explorati
   return explorer.result();
 }
 
-/** The same, giving way to the event loop now and then; `signal` interrupts it, `progress` is told how far it is. */
-export async function exploreAsync(
-  system: System,
-  options: ExploreOptions & { signal?: AbortSignal; progress?: (explorer: Explorer) => void } = {},
-): Promise<Exploration> {
-  const explorer = new Explorer(system, options);
+export interface Attended {
+  /** Interrupts the search. */
+  signal?: AbortSignal;
+  /** Told how far it is. */
+  progress?: (explorer: Explorer) => void;
+}
+
+/** Goes on with a search to its end, giving way to the event loop now and then. */
+export async function finish(explorer: Explorer, { signal, progress }: Attended = {}): Promise<Exploration> {
   let told = performance.now();
   while (!explorer.finished) {
     explorer.slice();
-    if (options.signal?.aborted) explorer.interrupt('interrupted');
+    if (signal?.aborted) explorer.interrupt('interrupted');
     if (performance.now() - told > 50) {
-      options.progress?.(explorer);
+      progress?.(explorer);
       // Browsers have no setImmediate.
       await new Promise((resolve) => (typeof setImmediate === 'function' ? setImmediate(resolve) : setTimeout(resolve)));
       told = performance.now();
@@ -377,3 +383,7 @@ export async function exploreAsync(
   }
   return explorer.result();
 }
+
+/** The same as {@link explore}, giving way to the event loop now and then. */
+export const exploreAsync = async (system: System, options: ExploreOptions & Attended = {}): Promise<Exploration> =>
+  finish(new Explorer(system, options), options);

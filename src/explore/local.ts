@@ -142,6 +142,12 @@ export class LocalTables {
     return enabled ? this.transition(actor, state, message) : null;
   }
 
+  /** The rows of an actor that were asked for so far, in the order of its states. */
+  *rowsSoFar({ index }: SystemActor): Generator<{ state: number; message: number; row: LocalTransition }> {
+    for (const [state, rows] of (this.rows[index] as Map<number, LocalTransition>[]).entries())
+      for (const [message, row] of rows) yield { state, message, row };
+  }
+
   local(actor: SystemActor, state: number): LocalState {
     return (this.states[actor.index] as LocalState[])[state] as LocalState;
   }

@@ -8,6 +8,7 @@ import { loopMark } from './lasso.js';
 import { count } from './text.js';
 import { row, wrap } from './wrap.js';
 
+/** How a schedule is drawn in columns. */
 export interface ColumnsOptions {
   /** Fold uneventful stretches before the loop (default). */
   fold?: boolean;

@@ -59,6 +59,7 @@ const stateOf = (snapshot: AnySnapshot): ItfValue => ({
   ...('output' in snapshot && snapshot.output !== undefined ? { output: itfValue(snapshot.output) } : {}),
 });
 
+/** What an ITF file says of its schedule, beyond the states. */
 export interface ItfHead {
   /** What it is a schedule of. */
   id: string;

@@ -24,6 +24,7 @@ export interface LiveStep {
   changed: { actor: SystemActor; before: AnySnapshot; after: AnySnapshot }[];
 }
 
+/** How a system runs live. */
 export interface LiveOptions {
   /** XState's own inspector callback or observer, passed through. */
   inspect?: ((event: InspectionEvent) => void) | { next?: (event: InspectionEvent) => void };

@@ -1,5 +1,6 @@
 import type { Address } from '../system/message.js';
 
+/** The kinds of properties. */
 export type PropertyKind = 'bug' | 'invariant' | 'possibility' | 'eventuality' | 'deadlock';
 
 /**
@@ -61,6 +62,7 @@ export interface DeadlockFreedom {
   description: string;
 }
 
+/** What must hold of a system. */
 export type Property = Bug | Invariant | Possibility | Eventuality | DeadlockFreedom;
 
 /**

@@ -63,8 +63,10 @@ const base64url = (bytes: Uint8Array): string =>
 const fromBase64url = (text: string): Uint8Array =>
   Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0));
 
+/** Whether a text looks like a token, of whatever version. */
 export const isToken = (text: string): boolean => /^sd\d+:/.test(text);
 
+/** The token of a schedule. */
 export function formatToken({ name, parameters, digest, schedule }: Token): string {
   const head = [
     name,
@@ -79,7 +81,7 @@ export function formatToken({ name, parameters, digest, schedule }: Token): stri
   return `${prefix}${body}~${fingerprint(body).slice(0, 4)}`;
 }
 
-/** @throws {ScheduleError} when the text is no token, of another version, or damaged. */
+/** What a token says. @throws {ScheduleError} when the text is no token, of another version, or damaged. */
 export function parseToken(text: string): Token {
   if (!text.startsWith(prefix))
     throw new ScheduleError(

@@ -30,4 +30,5 @@ export class InternalError extends Error {
   override name = 'InternalError';
 }
 
+/** What was thrown, in one line. */
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n').join(' ');

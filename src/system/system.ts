@@ -8,6 +8,7 @@ import type { Address } from './message.js';
 /** An event that only the scheduler sends, or its type when it has no other field. */
 type ChoiceOf<L extends AnyActorLogic> = EventFromLogic<L> | EventFromLogic<L>['type'];
 
+/** What a system says of an actor beyond its logic: its input, its choices, where it is drawn. */
 export interface ActorOptions<L extends AnyActorLogic> {
   input?: InputFrom<L>;
   /** What the scheduler may send to it. Default: `step`, if the machine takes one. These are fair: enabled for ever, they are taken. */
@@ -20,6 +21,7 @@ export interface ActorOptions<L extends AnyActorLogic> {
   lane?: string;
 }
 
+/** An actor of a system that is being defined. */
 export interface ActorSpec<L extends AnyActorLogic = AnyActorLogic> extends ActorOptions<L> {
   logic: L;
 }
@@ -27,6 +29,7 @@ export interface ActorSpec<L extends AnyActorLogic = AnyActorLogic> extends Acto
 /** An actor of a system: its logic, and what is said about it. */
 export const actor = <L extends AnyActorLogic>(logic: L, options: ActorOptions<L> = {}): ActorSpec<L> => ({ logic, ...options });
 
+/** What a system is defined by: see {@link defineSystem}. */
 export interface SystemConfig {
   /** Such as `gup-unbind/A1`. */
   id: string;
@@ -43,6 +46,7 @@ export interface SystemLimits {
   localStates: number;
 }
 
+/** An actor of a system, with what was said of it or taken for granted. */
 export interface SystemActor {
   index: number;
   address: Address;
@@ -52,6 +56,7 @@ export interface SystemActor {
   lane: string | null;
 }
 
+/** An event that the scheduler may send to an actor. */
 export interface Choice {
   /** Its number in the system: what a schedule is made of. */
   index: number;

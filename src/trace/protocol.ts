@@ -51,6 +51,7 @@ export interface Scene {
   note(name: string, value: string | null): void;
 }
 
+/** What an event of a log demands of the actors. */
 export type Rule = (event: TraceEvent, fields: Record<string, string>, scene: Scene) => Demand[];
 
 /** How the events of a log move the actors of a protocol. */

@@ -28,6 +28,7 @@ export interface PropertyVerdict {
   asked: number;
 }
 
+/** What a log says when it is read against the model. */
 export interface Validation {
   verdict: 'accepted' | 'rejected' | 'inconclusive';
   /** Why it is inconclusive. */
@@ -53,6 +54,7 @@ export interface Validation {
   coverage: { transitions: number; reached: string[]; unreached: string[] };
 }
 
+/** Which lines of a log are checked, and how far. */
 export interface ValidateOptions {
   /** First and last line that count. */
   from?: number;

@@ -34,6 +34,7 @@ export interface Hidden {
   where?: (world: World) => boolean;
 }
 
+/** A step that a possible state of the model has taken. */
 export interface Taken {
   world: World;
   /** Numbers of the actors that it depended on, and of those that it changed. */

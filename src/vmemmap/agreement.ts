@@ -4,6 +4,7 @@ import { isPowerOfTwo, memmapOf, reserved, type Sizes } from './memmap.js';
 /** What populating the vmemmap does, and for which of the two the struct pages are initialised. */
 export type Way = 'dedup' | 'full';
 
+/** What populating the vmemmap and initialising struct pages do together, if each goes its own way. */
 export interface AgreementCase {
   /** Populate, then init. */
   case: `${Way}/${Way}`;
@@ -15,6 +16,7 @@ export interface AgreementCase {
   result: string;
 }
 
+/** Whether populating and initialising agree on what is shared, in each case that can come of two predicates. */
 export interface Agreement {
   /** The case of this machine: one predicate decides both. */
   case: AgreementCase['case'];

@@ -5,6 +5,7 @@ import { type Architecture, architectures } from './architectures.js';
 import { partsText, sizeText } from './bytes.js';
 import { type Dedup, isLargeEnough, isPowerOfTwo, type Memmap, memmapOf, possibleDedup, reserved, type Saving, savingOf, tebibyte } from './memmap.js';
 
+/** An architecture, and the sizes to ask about. */
 export interface VmemmapQuestion {
   /** Such as `x86_64` or `powerpc-hash`. */
   architecture: string;

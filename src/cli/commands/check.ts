@@ -1,5 +1,4 @@
 import { type CheckResult, check as checkSubject, counterexampleOf } from '../../check/check.js';
-import { junit } from '../../format/junit.js';
 import { lengthText } from '../../format/lasso.js';
 import { summarise } from '../../format/outcome.js';
 import { receipt } from '../../format/receipt.js';
@@ -7,19 +6,18 @@ import { checkDocument } from '../../format/report.js';
 import { heading, line, summaryLine } from '../../format/table.js';
 import { count } from '../../format/text.js';
 import { foundIn } from '../../format/violation.js';
-import { UsageError } from '../../system/errors.js';
+import { messageOf, UsageError } from '../../system/errors.js';
 import type { Context } from '../context.js';
-import { exitCodes, isCallersToFix } from '../failure.js';
+import { exitCodes, failureLine, isCallersToFix } from '../failure.js';
 import { outputLost } from '../io.js';
 import type { Given, LimitOptions } from '../options.js';
 import { inFormats } from '../print.js';
 import { Progress } from '../progress.js';
-import { ReportFile } from '../report-file.js';
+import { type ReportFlags, Reports } from '../reports.js';
 import { resolveWhat, type Target } from '../resolve.js';
 
-export interface CheckFlags extends LimitOptions {
+export interface CheckFlags extends LimitOptions, ReportFlags {
   json?: boolean;
-  junit?: string;
   continue?: boolean;
   first?: boolean;
   verbose?: boolean;
@@ -103,18 +101,19 @@ export async function check(context: Context, what: readonly string[], flags: Ch
   const { targets, leftOut } = await resolveWhat(context, what, flags.param ?? {});
   if (leftOut.length > 0)
     note(`left out, since the parameters do not go with them: ${leftOut.slice(0, 3).join(', ')}${leftOut.length > 3 ? ` and ${leftOut.length - 3} more` : ''}`);
-  const report = flags.junit === undefined ? null : new ReportFile(io, flags.junit);
+  const reports = await Reports.open(io, flags, targets);
   const table = flags.json ? null : new TableWriter(context, targets, flags.verbose ?? false);
   const checked: Checked[] = [];
   const results = (): CheckResult[] => checked.map(({ result }) => result);
   // Whatever happens on the way, what was found so far is not lost.
-  const conclude = (): void => {
+  const conclude = (failed: string | null): void => {
     const missing = targets.length - checked.length;
     if (table) table.end(results(), missing);
     else io.stdout(`${JSON.stringify(checkDocument(results()), null, 2)}\n`);
     if (flags.first) printFirst(context, checked);
-    if (missing > 0 && io.signal.aborted && io.signal.reason !== outputLost) note(`interrupted; ${count(missing, 'variant')} not checked`);
-    report?.write(junit(results()));
+    const left = `${count(missing, 'variant')} not checked`;
+    if (missing > 0 && io.signal.aborted && io.signal.reason !== outputLost) note(`interrupted; ${left}`);
+    reports.write(results(), missing > 0 ? [failed ?? 'interrupted', left] : []);
   };
   try {
     for (const target of targets) {
@@ -123,9 +122,13 @@ export async function check(context: Context, what: readonly string[], flags: Ch
       table?.add(checked.at(-1) as Checked);
     }
   } catch (error) {
-    conclude();
+    try {
+      conclude(failureLine(error));
+    } catch (another) {
+      note(messageOf(another));
+    }
     throw error;
   }
-  conclude();
+  conclude(null);
   return exitCode(results(), targets.length - checked.length);
 }
