@@ -164,7 +164,7 @@ function variant(id: string, predicate: VmemmapPredicate, title: string, outcome
   };
 }
 
-/** What the mails of seed 003 propose, on every architecture; rows E0 to E7 of the domain table are what can become of it. */
+/** What the mails about the crash that 87a7ae75d738 mended propose, on every architecture; rows E0 to E7 of the domain table are what can become of it. */
 export const vmemmapPredicatesScenario: Scenario = {
   id: 'vmemmap-predicates',
   title: 'Rules that were proposed for which devices tail struct pages share frames',
