@@ -2,7 +2,7 @@ import { existsSync, statSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { messageOf, UsageError } from '../system/errors.js';
-import type { System } from '../system/system.js';
+import { isSystem, type System } from '../system/system.js';
 import { isCallersToFix } from './failure.js';
 import type { Io } from './io.js';
 
@@ -25,13 +25,6 @@ export function modulePath(io: Io, what: string): ModulePath | null {
   const surely = /^(\.{0,2}\/|[A-Za-z]:\\)/.test(path) || extensions.includes(extname(path));
   if (!surely && !(/[\\/]/.test(path) && existsSync(resolve(io.cwd, path)))) return null;
   return { path, wanted: split ? what.slice(at + 1) : null };
-}
-
-/** A system, whichever copy of this package made it. */
-function isSystem(value: unknown): value is System {
-  if (typeof value !== 'object' || value === null) return false;
-  const { id, actors, choices, properties, digest } = value as Partial<Record<keyof System, unknown>>;
-  return typeof id === 'string' && typeof digest === 'string' && [actors, choices, properties].every(Array.isArray);
 }
 
 /** A system, or an array or record of systems; empty for anything else. */

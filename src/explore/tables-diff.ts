@@ -1,4 +1,4 @@
-import { canonical } from '../system/canonical.js';
+import { canonical, isFields } from '../system/canonical.js';
 import type { Address } from '../system/message.js';
 import type { System, SystemActor } from '../system/system.js';
 import { type AnySnapshot, identityOf, placeOf } from '../system/view.js';
@@ -55,9 +55,6 @@ interface Seen {
   key: string;
 }
 
-type Fields = Readonly<Record<string, unknown>>;
-
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 const snapshotsOf = ({ tables }: Tabled, { index }: SystemActor): AnySnapshot[] => (tables.states[index] as LocalState[]).map(({ snapshot }) => snapshot);
 
 /** Fields of an actor's context that have one value in all its local states: what it was given, not what it has come to. */

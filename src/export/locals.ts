@@ -1,12 +1,12 @@
 import type { LocalState } from '../explore/local.js';
 import { plain } from '../format/text.js';
+import { isFields } from '../system/canonical.js';
 import { identityOf, placeOf } from '../system/view.js';
 import { oneLine } from './names.js';
 
 type Fields = Record<string, unknown>;
 
 const longest = 160;
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** What makes up a local state besides its place. */
 function fieldsOf({ snapshot, waiting }: LocalState): Fields {

@@ -2,7 +2,8 @@ import { Cascade } from '../explore/cascade.js';
 import type { Explorer } from '../explore/explorer.js';
 import type { BugReport, LocalTables } from '../explore/local.js';
 import { thousands } from '../format/text.js';
-import { bug, type Property, violatedBy } from '../property/property.js';
+import { judging } from '../property/judging.js';
+import { type Property, violatedBy } from '../property/property.js';
 import { UsageError } from '../system/errors.js';
 import type { Choice, System, SystemActor } from '../system/system.js';
 import { type Claim, claimsOf } from './claims.js';
@@ -45,12 +46,11 @@ export const mostRows = 20_000;
  * The system to search for its tables: what is judged only when all states are known is not judged. Tags of BUG states can name it
  * nevertheless.
  */
-export const searchable = (system: System): System => ({
-  ...system,
-  properties: system.properties.map(
-    (property): Property => (property.kind === 'possibility' || property.kind === 'eventuality' ? bug(property.name, property.description) : property),
-  ),
-});
+export const searchable = (system: System): System =>
+  judging(
+    system,
+    system.properties.flatMap(({ kind, name }) => (kind === 'possibility' || kind === 'eventuality' ? [] : [name])),
+  );
 
 /** Properties that a step violates by BUG states that are left again before it ends. */
 function passedThrough(tables: LocalTables, properties: readonly Property[], bugs: readonly BugReport[], after: ReadonlyMap<number, number>): string[] {

@@ -1,8 +1,9 @@
 import { type Subject, tokenOf } from '../check/check.js';
-import { violationNow } from '../cli/violations.js';
+import { violationNow } from '../check/play.js';
+import { type Checkable, propertyNamed, subjectFrom } from '../check/subject.js';
 import { drawing, type Found, violationText } from '../format/violation.js';
-import { type Checkable, judging, propertyNamed, subjectFrom } from '../jest/subject.js';
 import { LiveSystem } from '../live/live.js';
+import { judging } from '../property/judging.js';
 import type { Property, PropertyKind } from '../property/property.js';
 import type { Replay } from '../schedule/replay.js';
 import { ModelError, ShootdownError, UsageError } from '../system/errors.js';

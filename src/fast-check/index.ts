@@ -10,7 +10,7 @@
  *
  * @packageDocumentation
  */
-export type { Checkable } from '../jest/subject.js';
+export type { Checkable } from '../check/subject.js';
 export { type AlongOptions, holdsAlong, ScheduleViolation, violates } from './holds-along.js';
 export type { ScheduleKind, ScheduleOptions } from './options.js';
 export { type ParameterValues, parametersOf } from './parameters.js';

@@ -1,5 +1,5 @@
 import { Arbitrary, type Random, type Stream, stream, Value } from 'fast-check';
-import { type Checkable, propertyNamed, subjectFrom } from '../jest/subject.js';
+import { type Checkable, propertyNamed, subjectFrom } from '../check/subject.js';
 import type { Property } from '../property/property.js';
 import { UsageError } from '../system/errors.js';
 import { Judge } from './judge.js';

@@ -1,7 +1,5 @@
-import type { Choice } from '../system/system.js';
+import { type Choice, laneOf } from '../system/system.js';
 import { independent, type State, type Taken, type Walker } from './walker.js';
-
-const laneOf = ({ actor }: Choice): string => actor.lane ?? actor.address;
 
 /** How often another column of the diagram goes on. */
 const switches = (lanes: readonly string[]): number => lanes.filter((lane, at) => at > 0 && lane !== lanes[at - 1]).length;
@@ -47,7 +45,7 @@ function* shorter(walker: Walker, schedule: readonly number[]): Generator<readon
 /** The same steps in another order, in which they belong to one column for longer: a step goes before others that it is independent of. */
 function* calmer(walker: Walker, schedule: readonly number[], steps: readonly Taken[]): Generator<readonly number[]> {
   const { choices } = walker.system;
-  const lanes = schedule.map((choice) => laneOf(choices[choice] as Choice));
+  const lanes = schedule.map((choice) => laneOf((choices[choice] as Choice).actor));
   const moved = <T>(list: readonly T[], from: number, to: number): T[] => {
     const rest = list.filter((_, at) => at !== from);
     return [...rest.slice(0, to), list[from] as T, ...rest.slice(to)];

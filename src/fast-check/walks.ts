@@ -1,5 +1,5 @@
 import type { Random } from 'fast-check';
-import type { Choice, System } from '../system/system.js';
+import { type Choice, laneOf, type System } from '../system/system.js';
 import type { Judge } from './judge.js';
 import { matters, type State, type Taken, type Walker } from './walker.js';
 
@@ -14,7 +14,7 @@ export interface Walk {
 type Pick = (offered: readonly number[], state: State, at: number) => number;
 
 /** Who acts: those of one column of a diagram, a thread on its CPU for instance. */
-const actingOf = ({ actor }: Choice): string => actor.lane ?? actor.address;
+const actingOf = ({ actor }: Choice): string => laneOf(actor);
 
 /** Each draw of a schedule has likes of its own: a choice that is rare in one is frequent in another (as swarm testing has it, Groce et al., ISSTA 2012). */
 function likes({ choices }: System, random: Random): readonly number[] {

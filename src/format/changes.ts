@@ -1,5 +1,6 @@
 import type { LiveStep } from '../live/live.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
+import { plain } from './text.js';
 
 /** One thing that a step changed. `before` or `after` is undefined where there is nothing. */
 export interface Change {
@@ -37,3 +38,9 @@ export function changesOf(step: { readonly changed: Readonly<LiveStep['changed']
     return [...moved, ...fields.map((field): Change => ({ actor: address, ...field }))];
   });
 }
+
+/** What has changed: `mm.ptes.0.kind`; of the state that it is in, the actor. */
+export const whereOf = ({ actor, path }: Change): string => (path === null || path === '' ? actor : `${actor}.${path}`);
+
+/** How: `none -> present`. */
+export const becameText = ({ path, before, after }: Change): string => (path === null ? `${before} -> ${after}` : `${plain(before)} -> ${plain(after)}`);

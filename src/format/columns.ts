@@ -1,9 +1,9 @@
 import type { LiveStep } from '../live/live.js';
 import type { Replay } from '../schedule/replay.js';
-import type { SystemActor } from '../system/system.js';
+import { laneOf, type SystemActor } from '../system/system.js';
 import type { AnySnapshot } from '../system/view.js';
 import { actingBefore } from './before.js';
-import { doing, laneOf, type StepName, uneventful } from './doing.js';
+import { doing, type StepName, uneventful } from './doing.js';
 import { loopMark } from './lasso.js';
 import { count } from './text.js';
 import { row, wrap } from './wrap.js';

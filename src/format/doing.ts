@@ -1,17 +1,13 @@
 import type { LiveMessage, LiveStep } from '../live/live.js';
-import type { SystemActor } from '../system/system.js';
+import { type Choice, laneOf, type SystemActor } from '../system/system.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
 import { brief, choiceText } from './text.js';
 
 /** Names what a step does, where the state before it does not say it. */
 export type StepName = (step: LiveStep, before: AnySnapshot) => string | null;
 
-/** Where an actor's steps are drawn. */
-export const laneOf = (actor: SystemActor): string => actor.lane ?? actor.address;
-
-/** What a step does: the actor's state before it (in kernel machines, the function), or the choice's event. */
-export const deedOf = (step: LiveStep, before: AnySnapshot, name?: StepName): string =>
-  name?.(step, before) ?? (step.choice.event.type === 'step' ? placeOf(before) : choiceText(step.choice));
+/** What a choice does: for a `step` the actor's state before it (in kernel machines, the function), else the event. */
+export const deedOf = (choice: Choice, before: AnySnapshot): string => (choice.event.type === 'step' ? placeOf(before) : choiceText(choice));
 
 /** What the acting actor is answered by the one it spoke to first; what others say may be the next call already. Null if it asks nobody. */
 export function answerTo({ choice, messages }: LiveStep): LiveMessage | null {
@@ -23,7 +19,7 @@ export function answerTo({ choice, messages }: LiveStep): LiveMessage | null {
 /** {@link deedOf}, and the answer: `ptep_get_lockless: present, pfn 0`. */
 export function doing(step: LiveStep, before: AnySnapshot, name?: StepName): string {
   const reply = answerTo(step);
-  const deed = deedOf(step, before, name);
+  const deed = name?.(step, before) ?? deedOf(step.choice, before);
   return reply ? `${deed}: ${brief(reply.event) || reply.event.type}` : deed;
 }
 

@@ -3,10 +3,10 @@ import type { Replay } from '../schedule/replay.js';
 import { labelOf, type SystemActor } from '../system/system.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
 import { actingBefore } from './before.js';
-import { changesOf } from './changes.js';
+import { becameText, changesOf, whereOf } from './changes.js';
 import { doing, takingPart } from './doing.js';
 import { type Handling, handlingsOf } from './handlings.js';
-import { brief, inFull, plain } from './text.js';
+import { brief, inFull } from './text.js';
 
 /** An event of Chrome's trace event format. Times (`ts`, `dur`) are in microseconds. */
 interface TraceEvent {
@@ -41,13 +41,7 @@ function tracksOf(actors: readonly SystemActor[]): { tracks: Map<string, Track>;
 }
 
 /** What a step changed, as one line for each thing. */
-const changesIn = (step: LiveStep): Record<string, string> =>
-  Object.fromEntries(
-    changesOf(step).map(({ actor, path, before, after }) => [
-      path === null || path === '' ? actor : `${actor}.${path}`,
-      path === null ? `${before} -> ${after}` : `${plain(before)} -> ${plain(after)}`,
-    ]),
-  );
+const changesIn = (step: LiveStep): Record<string, string> => Object.fromEntries(changesOf(step).map((change) => [whereOf(change), becameText(change)]));
 
 interface Told {
   step: LiveStep;

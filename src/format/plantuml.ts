@@ -50,7 +50,7 @@ export function plantuml(replay: Replay, ending: string | null, loop: number | n
   for (const [at, step] of steps.entries()) {
     if (at === loop) lines.push('loop for ever');
     const indent = isLoop && at >= loop ? '  ' : '';
-    lines.push(`${indent}note over ${aliases.get(step.choice.actor.address)}: ${spelled(`${step.number}. ${deedOf(step, before[at] as AnySnapshot)}`)}`);
+    lines.push(`${indent}note over ${aliases.get(step.choice.actor.address)}: ${spelled(`${step.number}. ${deedOf(step.choice, before[at] as AnySnapshot)}`)}`);
     for (const { from, to, event } of spokenIn(step)) lines.push(`${indent}${aliases.get(from)} -> ${aliases.get(to)}: ${spelled(inFull(event))}`);
   }
   if (isLoop) lines.push('end');

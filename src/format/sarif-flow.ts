@@ -4,13 +4,14 @@ import type { PropertyVerdict } from '../check/check.js';
 import type { LiveStep } from '../live/live.js';
 import { violatedBy } from '../property/property.js';
 import { nameOf } from '../system/logic.js';
-import type { SystemActor } from '../system/system.js';
-import { type AnySnapshot, isMachineSnapshot, placeOf, rests } from '../system/view.js';
+import { laneOf } from '../system/system.js';
+import { type AnySnapshot, isMachineSnapshot, rests } from '../system/view.js';
 import { actingBefore } from './before.js';
-import { changesOf } from './changes.js';
+import { changesOf, whereOf } from './changes.js';
+import { deedOf } from './doing.js';
 import { goesOn } from './lasso.js';
 import { plainText } from './sarif-text.js';
-import { brief, choiceText, plain } from './text.js';
+import { brief, plain } from './text.js';
 
 type Counterexample = NonNullable<PropertyVerdict['counterexample']>;
 
@@ -28,22 +29,16 @@ function takes(snapshot: AnySnapshot, type: string): AnyStateNode | null {
 
 /** `a: read_lock; a -> lock: read; lock -> a: lock word 0` */
 function textOf({ choice, messages }: LiveStep, before: AnySnapshot): string {
-  const what = choice.event.type === 'step' ? placeOf(before) : choiceText(choice);
   // A message from nobody is the choice itself.
   const said = messages.flatMap(({ from, to, event }) => (from === null ? [] : [`${from} -> ${to}: ${`${event.type} ${brief(event)}`.trim()}`]));
-  return [`${choice.actor.address}: ${what}`, ...said].join('; ');
+  return [`${choice.actor.address}: ${deedOf(choice, before)}`, ...said].join('; ');
 }
 
 /** What the step changed, by actor and path. */
 const stateAfter = (step: LiveStep): NonNullable<ThreadFlowLocation['state']> =>
   Object.fromEntries(
-    changesOf(step).map(({ actor, path, after }) => [
-      path === null || path === '' ? actor : `${actor}.${path}`,
-      { text: plainText(path === null ? String(after) : plain(after)) || '(nothing)' },
-    ]),
+    changesOf(step).map((change) => [whereOf(change), { text: plainText(change.path === null ? String(change.after) : plain(change.after)) || '(nothing)' }]),
   );
-
-const laneOf = (actor: SystemActor): string => actor.lane ?? actor.address;
 
 function locationOf(step: LiveStep, before: AnySnapshot, locate: Locate): ThreadFlowLocation {
   const { choice, number } = step;

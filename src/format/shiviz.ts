@@ -1,8 +1,8 @@
 import type { Replay } from '../schedule/replay.js';
-import type { System } from '../system/system.js';
+import { laneOf, type System } from '../system/system.js';
 import type { AnySnapshot } from '../system/view.js';
 import { actingBefore } from './before.js';
-import { deedOf, laneOf } from './doing.js';
+import { deedOf } from './doing.js';
 import { type Handling, handlingsOf } from './handlings.js';
 import { brief } from './text.js';
 
@@ -62,7 +62,7 @@ export function shiviz(replay: Replay, ending: string | null, loop: number | nul
     const step = steps[at] as Replay['steps'][number];
     const clocks: Clock[] = [];
     for (const handling of handlings) {
-      const says = handling.cause === null ? deedOf(step, before[at] as AnySnapshot) : arrival(handling, handlings);
+      const says = handling.cause === null ? deedOf(step.choice, before[at] as AnySnapshot) : arrival(handling, handlings);
       const mark = at === loop && handling.cause === null ? ' (from here on, for ever)' : '';
       // ShiViz takes a line whose second word begins with a brace for a clock: the second word is a number.
       const text = `step ${step.number}, ${handling.to}: ${says}${mark}`;

@@ -1,7 +1,7 @@
 import type { Replay } from '../schedule/replay.js';
-import { changesOf } from './changes.js';
+import { becameText, changesOf, whereOf } from './changes.js';
 import { loopMark } from './lasso.js';
-import { choiceText, inFull, plain } from './text.js';
+import { choiceText, inFull } from './text.js';
 
 /**
  * A schedule as a numbered list: each step's choice, its messages, and what it changed.
@@ -15,10 +15,7 @@ export function steps(replay: Replay, ending: string | null, loop: number | null
     lines.push(`${step.number}. ${step.choice.actor.address}: ${choiceText(step.choice)}`);
     // A message from nobody is the choice itself.
     for (const { from, to, event } of step.messages) if (from !== null) lines.push(`${indent}${from} -> ${to}: ${inFull(event)}`);
-    for (const { actor, path, before, after } of changesOf(step)) {
-      const where = path === null || path === '' ? actor : `${actor}.${path}`;
-      lines.push(`${indent}${where}: ${path === null ? `${before} -> ${after}` : `${plain(before)} -> ${plain(after)}`}`);
-    }
+    for (const change of changesOf(step)) lines.push(`${indent}${whereOf(change)}: ${becameText(change)}`);
   }
   if (ending !== null) lines.push(`=> ${ending}`);
   return lines.join('\n');

@@ -1,3 +1,4 @@
+import { isFields } from '../system/canonical.js';
 import type { Choice } from '../system/system.js';
 
 type Fields = Record<string, unknown>;
@@ -8,14 +9,12 @@ export function fieldsOf(event: object): Fields {
   return fields;
 }
 
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** A value as one writes it by hand: `{kind: present, pfn: 0}`; only strings that are no single word are quoted. */
 export function plain(value: unknown): string {
   if (value === undefined) return '(absent)';
   if (typeof value === 'string') return /^[\w.:/#@-]+$/.test(value) ? value : JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(plain).join(', ')}]`;
-  if (isObject(value))
+  if (isFields(value))
     return `{${Object.entries(value)
       .map(([key, inner]) => `${key}: ${plain(inner)}`)
       .join(', ')}}`;
@@ -26,7 +25,7 @@ function inBrief(name: string, value: unknown, flatten: boolean): string[] {
   if (value === true) return [name];
   if (value === false || value === null || value === undefined) return [];
   if (typeof value === 'string') return [value];
-  if (flatten && isObject(value)) return Object.entries(value).flatMap(([key, inner]) => inBrief(key, inner, false));
+  if (flatten && isFields(value)) return Object.entries(value).flatMap(([key, inner]) => inBrief(key, inner, false));
   return [`${name} ${plain(value)}`];
 }
 

@@ -1,9 +1,10 @@
 import type { LiveStep } from '../live/live.js';
 import type { Replay } from '../schedule/replay.js';
+import { laneOf } from '../system/system.js';
 import type { AnySnapshot } from '../system/view.js';
 import { actingBefore } from './before.js';
 import type { ColumnsOptions } from './columns.js';
-import { answerTo, doing, laneOf, spokenIn, uneventful } from './doing.js';
+import { answerTo, doing, spokenIn, uneventful } from './doing.js';
 import { loopMark } from './lasso.js';
 import { brief, count } from './text.js';
 import { wrap } from './wrap.js';

@@ -1,3 +1,4 @@
+import { laneOf } from '../system/system.js';
 import type { Walk } from './walk.js';
 
 /** A row of the lanes: a step, or a stretch that is folded. */
@@ -5,10 +6,7 @@ export type Row = { kind: 'step'; number: number } | { kind: 'fold'; from: numbe
 
 const shortestFolded = 5;
 
-const laneOf = (walk: Walk, number: number): string => {
-  const { actor } = walk.stepAt(number).choice;
-  return actor.lane ?? actor.address;
-};
+const laneAt = (walk: Walk, number: number): string => laneOf(walk.stepAt(number).choice.actor);
 
 /** Whether a step speaks to nobody but its own actor, or changes nothing at all. */
 function isIdle(walk: Walk, number: number): boolean {
@@ -26,7 +24,7 @@ export function rowsOf(walk: Walk, { fold, open, loop = null }: { fold: boolean;
   for (let number = 1; number <= walk.length; ) {
     let end = number;
     if (fold && isIdle(walk, number) && number - 1 !== loop)
-      while (end < walk.length && end !== loop && isIdle(walk, end + 1) && laneOf(walk, end + 1) === laneOf(walk, number)) end++;
+      while (end < walk.length && end !== loop && isIdle(walk, end + 1) && laneAt(walk, end + 1) === laneAt(walk, number)) end++;
     const isOpen = (): boolean => Array.from({ length: end - number + 1 }, (_, at) => number + at).some((step) => open.has(step));
     if (end - number + 1 >= shortestFolded && !isOpen()) rows.push({ kind: 'fold', from: number, to: end });
     else for (let step = number; step <= end; step++) rows.push({ kind: 'step', number: step });

@@ -1,10 +1,11 @@
-import { brief, choiceText } from '../format/text.js';
+import { deedOf } from '../format/doing.js';
+import { brief } from '../format/text.js';
 import { type AnySnapshot, placeOf } from '../system/view.js';
 import type { Walk, WalkStep } from './walk.js';
 
 /** What the acting actor does: where it was for a `step` (in kernel machines, the function), else the choice. */
 export function actionOf({ choice }: WalkStep, before: AnySnapshot): string {
-  return choice.event.type === 'step' ? placeOf(before) : choiceText(choice);
+  return deedOf(choice, before);
 }
 
 /** A step in words, for who does not see the picture. */

@@ -1,7 +1,7 @@
+import { type Checkable, propertyNamed, subjectFrom } from '../check/subject.js';
 import { ShootdownError } from '../system/errors.js';
 import { optionsFrom, type SearchOptions, searchOptions } from './options.js';
 import { search } from './search.js';
-import { type Checkable, propertyNamed, subjectFrom } from './subject.js';
 import { diagramOf, limitText } from './told.js';
 
 /**

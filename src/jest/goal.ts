@@ -1,12 +1,12 @@
 import type { AnyMachineSnapshot } from 'xstate';
 import type { Subject } from '../check/check.js';
+import { actorNamed } from '../check/subject.js';
 import { type Eventuality, type Invariant, invariant, leadsTo } from '../property/property.js';
 import { UsageError } from '../system/errors.js';
 import { isMachine, nameOf, stateNodes } from '../system/logic.js';
 import { didYouMean } from '../system/nearest.js';
 import { type AnySnapshot, isMachineSnapshot } from '../system/view.js';
 import type { LeadToOptions } from './options.js';
-import { actorNamed } from './subject.js';
 
 /** Snapshots by the names of their actors. */
 export type Snapshots<A extends string = string> = Record<A, AnyMachineSnapshot>;

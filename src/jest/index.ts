@@ -13,11 +13,11 @@
  */
 import { matchers } from './matchers.js';
 
+export type { Checkable } from '../check/subject.js';
 export { counterexample } from './counterexample.js';
 export type { Snapshots } from './goal.js';
 export { matchers } from './matchers.js';
 export type { LeadToOptions, ReplayOptions, SearchOptions, ViolateOptions } from './options.js';
-export type { Checkable } from './subject.js';
 export type { LeadTo, SystemMatchers } from './types.js';
 export type { MatcherContext, MatcherResult } from './verdict.js';
 

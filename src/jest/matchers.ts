@@ -1,12 +1,14 @@
 import type { Subject } from '../check/check.js';
+import type { Played } from '../check/play.js';
+import { propertyNamed, subjectFrom } from '../check/subject.js';
 import { violationText } from '../format/violation.js';
+import { withProperty } from '../property/judging.js';
 import type { Property } from '../property/property.js';
 import { UsageError } from '../system/errors.js';
 import { eventualityFrom, goalFrom } from './goal.js';
 import { type LeadToOptions, optionsFrom, type ReplayOptions, type SearchOptions, searchOptions, type ViolateOptions } from './options.js';
-import { type Played, play, recordedFrom } from './play.js';
+import { playFor, recordedFrom } from './play.js';
 import { search } from './search.js';
-import { propertyNamed, subjectFrom, withProperty } from './subject.js';
 import { allStates, findingText, howLong, limitText, runText } from './told.js';
 import { callText, type MatcherContext, type MatcherResult, resultOf, searchText } from './verdict.js';
 
@@ -61,7 +63,7 @@ async function toReplay(this: MatcherContext, received: unknown, recorded: unkno
   if (property?.kind === 'possibility')
     throw new UsageError(`${subject.id}: '${property.name}' is a possibility, and no single run shows that it is violated; ask toViolate, which looks at all`);
   const { schedule, changed } = recordedFrom(recorded, subject);
-  const played = play(subject.system, schedule, property);
+  const played = playFor(subject.system, schedule, property);
   const answer = played.misfit === null && (property === null || played.found !== null);
   const call = callText('toReplay', [typeof recorded === 'string' ? recorded : schedule, given]);
   return resultOf(this, call, answer, async () => {

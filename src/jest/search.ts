@@ -1,9 +1,9 @@
 import type { Subject } from '../check/check.js';
 import { type Exploration, Explorer, type Violation } from '../explore/explorer.js';
+import { judging } from '../property/judging.js';
 import type { PropertyKind } from '../property/property.js';
 import { type Confirmed, confirm } from '../schedule/replay.js';
 import type { ViolateOptions } from './options.js';
-import { judging } from './subject.js';
 
 /** The shortest counterexample of what was asked for, as it ran live. */
 export interface Finding {

@@ -1,7 +1,7 @@
 import { type Subject, tokenOf } from '../check/check.js';
-import { changesOf } from '../format/changes.js';
+import { becameText, changesOf, whereOf } from '../format/changes.js';
 import { lengthText } from '../format/lasso.js';
-import { count, plain } from '../format/text.js';
+import { count } from '../format/text.js';
 import { drawing, type Found, violationText } from '../format/violation.js';
 import type { Replay } from '../schedule/replay.js';
 import type { Finding, Search } from './search.js';
@@ -19,10 +19,7 @@ export interface Shown {
 function lastStep({ steps }: Replay): string[] {
   const step = steps.at(-1);
   if (!step) return [];
-  const lines = changesOf(step).map(({ actor, path, before, after }) => {
-    const where = path === null || path === '' ? actor : `${actor}.${path}`;
-    return `  ${where}: ${path === null ? `${before} -> ${after}` : `${plain(before)} -> ${plain(after)}`}`;
-  });
+  const lines = changesOf(step).map((change) => `  ${whereOf(change)}: ${becameText(change)}`);
   return [[`The last step (${step.number}, of ${step.choice.actor.address}) changed${lines.length === 0 ? ' nothing' : ':'}`, ...lines].join('\n')];
 }
 

@@ -1,8 +1,9 @@
+import { isFields } from '../system/canonical.js';
 import { didYouMean } from '../system/nearest.js';
 import { Names } from './names.js';
 import { type Numbers, numbersIn } from './numbered.js';
 import { CallGraphError, Problems } from './problems.js';
-import { type Fields, isObject, type Kind, Shape, shown } from './shape.js';
+import { type Fields, type Kind, Shape, shown } from './shape.js';
 
 /** A parameter from which a function has a mapping: `struct address_space *`, or `struct file *` (then `name->f_mapping`). */
 export interface MappingParameter {
@@ -75,7 +76,7 @@ const shape = {
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
 
 /** Something of each thing, such as a field; undefined for what is no object. */
-const column = (things: readonly unknown[], of: (thing: Fields) => unknown): unknown[] => things.map((thing) => (isObject(thing) ? of(thing) : undefined));
+const column = (things: readonly unknown[], of: (thing: Fields) => unknown): unknown[] => things.map((thing) => (isFields(thing) ? of(thing) : undefined));
 
 /** A list of things that have ids. */
 class Named {

@@ -1,3 +1,4 @@
+import { isFields } from '../system/canonical.js';
 import { didYouMean } from '../system/nearest.js';
 import type { Problems } from './problems.js';
 
@@ -12,8 +13,6 @@ const kinds: Record<Kind, [what: string, is: (value: unknown) => boolean]> = {
   line: ['a whole number from 1', (value) => Number.isSafeInteger(value) && (value as number) >= 1],
   type: ["'mapping' or 'file'", (value) => value === 'mapping' || value === 'file'],
 };
-
-export const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A value in a message: what it is, not how long. */
 export function shown(value: unknown): string {
@@ -45,7 +44,7 @@ export class Shape {
 
   /** Whether it is an object at all: the value of a document, or that at a place in a list. Tells of all that is wrong with it. */
   check(value: unknown, problems: Problems, list = '', place = 0): value is Fields {
-    if (!isObject(value)) {
+    if (!isFields(value)) {
       problems.add(pathOf(list, place), `an object is wanted, not ${shown(value)}`);
       return false;
     }

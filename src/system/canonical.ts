@@ -95,3 +95,6 @@ export function fingerprint(text: string): string {
   }
   return [a, b].map((half) => (half >>> 0).toString(16).padStart(8, '0')).join('');
 }
+
+/** An object with fields, not a list. */
+export const isFields = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);

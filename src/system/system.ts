@@ -56,6 +56,9 @@ export interface SystemActor {
   lane: string | null;
 }
 
+/** The column that an actor's steps are drawn in. */
+export const laneOf = ({ lane, address }: Pick<SystemActor, 'lane' | 'address'>): string => lane ?? address;
+
 /** An event that the scheduler may send to an actor. */
 export interface Choice {
   /** Its number in the system: what a schedule is made of. */
@@ -171,4 +174,11 @@ export function choiceAt(system: System, index: number, step: number): Choice {
 export function labelOf(choice: Choice): string {
   const { type, ...fields } = choice.event;
   return Object.keys(fields).length > 0 ? `${choice.actor.address}: ${type} ${JSON.stringify(fields)}` : `${choice.actor.address}: ${type}`;
+}
+
+/** A system, whichever copy of this package made it. */
+export function isSystem(value: unknown): value is System {
+  if (typeof value !== 'object' || value === null) return false;
+  const { id, actors, choices, properties, digest } = value as Partial<Record<keyof System, unknown>>;
+  return typeof id === 'string' && typeof digest === 'string' && [actors, choices, properties].every(Array.isArray);
 }

@@ -1,6 +1,7 @@
 import { type AnyStateMachine, assign } from 'xstate';
 import { type CheckResult, check, subjectOf } from '../../src/check/check.js';
-import { leftOpen, violationNow } from '../../src/cli/violations.js';
+import { violationNow } from '../../src/check/play.js';
+import { leftOpen } from '../../src/cli/violations.js';
 import { Explorer } from '../../src/explore/explorer.js';
 import { violationText } from '../../src/format/violation.js';
 import {

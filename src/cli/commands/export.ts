@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
-import { Explorer } from '../../explore/explorer.js';
+import { Explorer, finish } from '../../explore/explorer.js';
 import { moduleName } from '../../export/names.js';
 import { sizes } from '../../export/notes.js';
 import { promela } from '../../export/promela.js';
@@ -64,16 +64,7 @@ function placeOf(io: Io, { to, out }: ExportFlags, system: string): Place {
 async function searched({ io }: Context, { subject }: Target, flags: ExportFlags): Promise<Explorer> {
   const explorer = new Explorer(searchable(subject.system), { ...limitsOf(flags), stop: () => false });
   const progress = new Progress(io, subject.id);
-  try {
-    while (!explorer.finished) {
-      explorer.slice();
-      if (io.signal.aborted) explorer.interrupt('interrupted');
-      progress.tell(explorer);
-      await new Promise((go) => setImmediate(go));
-    }
-  } finally {
-    progress.end();
-  }
+  await finish(explorer, { signal: io.signal, progress: progress.tell }).finally(() => progress.end());
   return explorer;
 }
 

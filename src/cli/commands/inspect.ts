@@ -1,5 +1,6 @@
 import { readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { changedSince } from '../../check/play.js';
 import { type InspectorServer, startInspector } from '../../inspect/server.js';
 import { formatToken, isToken, parseToken } from '../../schedule/token.js';
 import { UsageError } from '../../system/errors.js';
@@ -8,7 +9,6 @@ import { exitCodes, isSystemError, systemMessage } from '../failure.js';
 import { modulePath } from '../modules.js';
 import type { Given } from '../options.js';
 import { resolveOne, resolveWhat, type Target } from '../resolve.js';
-import { changedSince } from '../schedules.js';
 
 /** How a command serves the inspector. */
 export interface ServeFlags {
@@ -58,7 +58,7 @@ async function hashOfToken(context: Context, text: string): Promise<string> {
   refuseModule(context, token.name);
   const { subject } = await resolveOne(context, token.name, token.parameters, 'inspect');
   const changed = changedSince(token, subject);
-  if (changed !== null) context.note(changed);
+  if (changed !== null) context.note(`${changed}; running it all the same`);
   // Written anew, since it may have been encoded in another way.
   return formatToken(token);
 }

@@ -1,10 +1,11 @@
+import { changedSince, type Played, play } from '../../check/play.js';
 import { violationText } from '../../format/violation.js';
 import { ScheduleError } from '../../system/errors.js';
 import type { Context } from '../context.js';
 import type { FormatName } from '../options.js';
 import { inFormats } from '../print.js';
 import { resolveOne } from '../resolve.js';
-import { changedSince, type Played, play, readSchedule } from '../schedules.js';
+import { readSchedule } from '../schedules.js';
 import { leftOpen } from '../violations.js';
 import { codeFor } from './run.js';
 
@@ -25,7 +26,7 @@ export async function replay(context: Context, tokenOrFile: string, { format }: 
   const token = readSchedule(io, tokenOrFile);
   const target = await resolveOne(context, token.name, token.parameters, 'replay');
   const changed = changedSince(token, target.subject);
-  if (changed !== null) note(changed);
+  if (changed !== null) note(`${changed}; running it all the same`);
   const played = play(target.subject.system, token.schedule);
   io.stdout(inFormats({ target, replay: played, found: played.found, ending: played.misfit ? null : ending(played) }, format));
   if (played.misfit)

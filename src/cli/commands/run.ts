@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Observable, takeWhile } from 'rxjs';
+import { changedSince, look, type Played, play, violationNow } from '../../check/play.js';
 import { count } from '../../format/text.js';
 import { type Found, violationText } from '../../format/violation.js';
 import { type InspectorServer, startInspector } from '../../inspect/server.js';
@@ -16,8 +17,8 @@ import { exitCodes } from '../failure.js';
 import type { Given } from '../options.js';
 import { inFormats, tokenFor } from '../print.js';
 import { resolveOne, type Target } from '../resolve.js';
-import { changedSince, look, type Played, play, readSchedule } from '../schedules.js';
-import { expectationAt, leftOpen, violationNow } from '../violations.js';
+import { readSchedule } from '../schedules.js';
+import { expectationAt, leftOpen } from '../violations.js';
 import { builtPage, type Page, portIn, type ServeFlags, untilInterrupted } from './inspect.js';
 
 export interface RunFlags extends ServeFlags {
@@ -65,7 +66,7 @@ function recordedSchedule({ io, note }: Context, text: string, target: Target): 
     );
   const token = readSchedule(io, text);
   const changed = changedSince(token, target.subject);
-  if (changed !== null) note(changed);
+  if (changed !== null) note(`${changed}; running it all the same`);
   return token;
 }
 

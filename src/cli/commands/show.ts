@@ -1,10 +1,9 @@
 import { counterexampleOf } from '../../check/check.js';
+import { propertyNamed } from '../../check/subject.js';
 import { exploreAsync } from '../../explore/explorer.js';
 import { count } from '../../format/text.js';
 import { type Found, foundIn } from '../../format/violation.js';
 import { confirm, type Replay } from '../../schedule/replay.js';
-import { UsageError } from '../../system/errors.js';
-import { didYouMean } from '../../system/nearest.js';
 import type { Context } from '../context.js';
 import { exitCodes } from '../failure.js';
 import type { FormatName, Given, LimitOptions } from '../options.js';
@@ -39,8 +38,7 @@ async function searchAny(context: Context, target: Target, flags: ShowFlags): Pr
 
 async function searchFor({ io }: Context, target: Target, name: string, flags: ShowFlags): Promise<Search> {
   const { system } = target.subject;
-  const names = system.properties.map((property) => property.name);
-  if (!names.includes(name)) throw new UsageError(`${target.subject.id} has no property '${name}'${didYouMean(name, names)} (it has ${names.join(', ')})`);
+  propertyNamed(target.subject, name);
   const progress = new Progress(io, target.subject.id);
   const exploration = await exploreAsync(system, {
     ...limitsOf(flags),

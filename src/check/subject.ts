@@ -1,18 +1,16 @@
-import { type Subject, subjectOf } from '../check/check.js';
-import { bug, type Property } from '../property/property.js';
+import type { Property } from '../property/property.js';
 import { UsageError } from '../system/errors.js';
 import { didYouMean } from '../system/nearest.js';
-import type { System } from '../system/system.js';
+import { isSystem, type System } from '../system/system.js';
+import { type Subject, subjectOf } from './check.js';
 
 /** A variant with its parameters settled, as `build` returns it. */
 type Case = NonNullable<Subject['case']>;
 
-/** What the matchers take: a system, a subject of `check`, or a variant of a scenario. */
+/** What programs give to be asked about: a system, a subject of `check`, or a variant of a scenario. */
 export type Checkable = System | Subject | Case;
 
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
-const isSystem = (value: unknown): value is System =>
-  isObject(value) && typeof value.id === 'string' && [value.actors, value.choices, value.properties].every((list) => Array.isArray(list));
 
 function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
@@ -47,21 +45,4 @@ export function actorNamed({ id, system }: Subject, address: unknown): System['a
   const names = system.actors.map((candidate) => candidate.address);
   if (typeof address !== 'string') throw new UsageError(`an actor is asked for by its name (${id} has ${names.join(', ')}), not by ${kindOf(address)}`);
   throw new UsageError(`${id} has no actor '${address}'${didYouMean(address, names)} (it has ${names.join(', ')})`);
-}
-
-/** A property that is not asked for: it is not judged. Its name still tells which BUG states are not the system's own property `BUG`. */
-const unasked = ({ name, description }: Property): Property => bug(name, description);
-
-/** The same system, in which only these properties (and deadlock, which costs nothing) are judged. Its digest, and so its tokens, stay the same. */
-export const judging = (system: System, names: readonly string[]): System => ({
-  ...system,
-  properties: system.properties.map((property) => (names.includes(property.name) || property.kind === 'deadlock' ? property : unasked(property))),
-});
-
-/** The same system with one property more, under a name that no other has. */
-export function withProperty<P extends Property>(system: System, property: P): { system: System; property: P } {
-  let { name } = property;
-  while (system.properties.some((other) => other.name === name)) name += "'";
-  const added = { ...property, name };
-  return { system: { ...system, properties: [...system.properties, added] }, property: added };
 }
